@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+#
+# Rules that every folder's CMakeLists.txt uses: flags, libraries from a folder's sources, tests from its *_test.cc.
+
+add_library(pagedb_flags INTERFACE)
+target_include_directories(pagedb_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+target_compile_options(pagedb_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow $<$<BOOL:${PAGEDB_WERROR}>:-Werror>)
+if(PAGEDB_SANITIZE STREQUAL "address")
+  set(_sanitize -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+elseif(PAGEDB_SANITIZE STREQUAL "thread")
+  set(_sanitize -fsanitize=thread -fno-omit-frame-pointer)
+endif()
+target_compile_options(pagedb_flags INTERFACE ${_sanitize})
+target_link_options(pagedb_flags INTERFACE ${_sanitize})
+
+# pagedb_library(NAME [LINK libs...]): a static library of this folder's .cc files (and those of the SUBDIRS), without tests.
+function(pagedb_library name)
+  cmake_parse_arguments(arg "" "" "LINK;SUBDIRS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cc *.h)
+  foreach(dir IN LISTS arg_SUBDIRS)
+    file(GLOB more CONFIGURE_DEPENDS ${dir}/*.cc ${dir}/*.h)
+    list(APPEND sources ${more})
+  endforeach()
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PUBLIC $<BUILD_INTERFACE:pagedb_flags> ${arg_LINK})
+endfunction()
+
+# pagedb_tests(NAME LINK libs... [SUBDIRS dirs...]): one GoogleTest program of this folder's *_test.cc, each test a ctest.
+function(pagedb_tests name)
+  if(NOT PAGEDB_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "" "LINK;SUBDIRS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *_test.cc)
+  foreach(dir IN LISTS arg_SUBDIRS)
+    file(GLOB more CONFIGURE_DEPENDS ${dir}/*_test.cc)
+    list(APPEND sources ${more})
+  endforeach()
+  if(NOT sources)
+    return()
+  endif()
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE pagedb_flags ${arg_LINK} GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+endfunction()
