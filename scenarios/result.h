@@ -33,6 +33,7 @@ struct Violation {
   std::uint64_t seed = 0;
   std::string profile;       ///< name, or path when it came from a file
   Invariant invariant{};
+  std::uint64_t branch = 0;  ///< number of the crash branch in which it showed; 0: in the workload itself
   std::string message;       ///< one line for people
   /// The command that shows it again, ready to paste.
   [[nodiscard]] std::string replay_command() const;
