@@ -2,13 +2,25 @@
 #
 # Rules that every folder's CMakeLists.txt uses: flags, libraries from a folder's sources, tests from its *_test.cc.
 
+# Warnings are for us: a project that takes page-db in with add_subdirectory sees none of ours, and none of its code is judged by them.
 add_library(pagedb_flags INTERFACE)
 target_include_directories(pagedb_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
-target_compile_options(pagedb_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow $<$<BOOL:${PAGEDB_WERROR}>:-Werror>)
+if(PROJECT_IS_TOP_LEVEL)
+  target_compile_options(pagedb_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow $<$<BOOL:${PAGEDB_WERROR}>:-Werror>)
+endif()
+
 if(PAGEDB_SANITIZE STREQUAL "address")
   set(_sanitize -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 elseif(PAGEDB_SANITIZE STREQUAL "thread")
   set(_sanitize -fsanitize=thread -fno-omit-frame-pointer)
+elseif(NOT PAGEDB_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "PAGEDB_SANITIZE is '${PAGEDB_SANITIZE}'. Use address, thread, or leave it empty.")
+endif()
+if(PAGEDB_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "PAGEDB_FUZZ needs clang for libFuzzer, not ${CMAKE_CXX_COMPILER_ID}. Use: cmake --preset fuzz")
+  endif()
+  list(APPEND _sanitize -fsanitize=fuzzer-no-link)
 endif()
 target_compile_options(pagedb_flags INTERFACE ${_sanitize})
 target_link_options(pagedb_flags INTERFACE ${_sanitize})
