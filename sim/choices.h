@@ -69,7 +69,16 @@ class Span {
 
  private:
   friend class Choices;
-  static std::uint64_t mix(std::uint64_t parent, std::uint64_t kind, std::uint64_t ordinal) noexcept;
+  /// Two rounds of the splitmix64 finalizer (Stafford's variant 13 of its constants), one a coordinate: siblings of a
+  /// kind never collide, others only by chance.
+  static constexpr std::uint64_t mix(std::uint64_t parent, std::uint64_t kind, std::uint64_t ordinal) noexcept {
+    return scramble(scramble(parent + (kind + 1) * 0x9e3779b97f4a7c15u) + ordinal * 0xd1342543de82ef95u);
+  }
+  static constexpr std::uint64_t scramble(std::uint64_t x) noexcept {
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+  }
   std::uint64_t id_ = 0x9e3779b97f4a7c15u;
   std::array<std::uint32_t, kSiteCount> next_{};
 };
@@ -93,7 +102,12 @@ class Choices {
   }
 
  protected:
+  /// The decision under `key`, in [0, n); n is at least 2.
   [[nodiscard]] virtual std::uint32_t choose(const ChoiceKey& key, std::uint32_t n) = 0;
+  /// Asks another source, for sources that wrap one.
+  [[nodiscard]] static std::uint32_t choose_from(Choices& source, const ChoiceKey& key, std::uint32_t n) {
+    return source.choose(key, n);
+  }
 };
 
 /// Counter-based PRNG (Philox 4x32-10; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11) over (seed, key): a decision
@@ -148,7 +162,8 @@ class ReplayChoices final : public Choices {
   std::string mismatch_;
 };
 
-/// Decisions from a fuzzer's bytes; exhausted bytes give zero.
+/// Decisions from a fuzzer's bytes: the fewest little-endian bytes that can tell n values apart (1, 2 or 4), modulo n.
+/// Exhausted bytes read as zero.
 class ByteChoices final : public Choices {
  public:
   explicit ByteChoices(std::span<const std::uint8_t> bytes) noexcept : bytes_(bytes) {}
@@ -160,9 +175,9 @@ class ByteChoices final : public Choices {
   std::span<const std::uint8_t> bytes_;
 };
 
-/// Text form of a log, a line a decision: what a `.choices` file holds after its header.
+/// Text form of a log, a line a decision (`span-in-hex site occurrence n value`): what a `.choices` file holds after its header.
 [[nodiscard]] std::string to_text(std::span<const RecordedChoice> log);
-/// Reads to_text's form back. On a malformed line: false, and `error` names the line and what is wrong with it.
+/// Reads to_text's form back into `log`. On a malformed line: false, `log` is empty, and `error` names the line and what is wrong with it.
 [[nodiscard]] bool from_text(std::string_view text, std::vector<RecordedChoice>& log, std::string& error);
 
 }  // namespace pagedb::sim
