@@ -2,8 +2,9 @@
 //
 // Trace: what happened in a run, as a 64-bit rolling hash and, on demand, as a list of events.
 //
-// The hash is the identity of a run: the same seed, scenario, profile and engine give the same hash with every compiler, build type and
-// number of workers. Only integers that such a run determines go in: no addresses, no wall clock.
+// The hash is the identity of a run: the same seed, scenario, profile and engine give the same hash with every
+// compiler, build type and number of workers. Only integers that such a run determines go in: no addresses, no wall
+// clock.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +18,38 @@ namespace pagedb::sim {
 
 /// What an event is about.
 enum class EventKind : std::uint8_t {
-  task_start, task_end, task_run, clock,
-  open, create, close, lock_refused, size, resize, sync_begin, sync_end, sync_directory,
-  submit_read, submit_write, done_read, done_write,
-  fault, boundary, crash, survived, lost, damaged, image,
-  op_begin, op_end, recover_begin, recover_end, page_ok, page_error, verdict, note,
+  task_start,
+  task_end,
+  task_run,
+  clock,
+  open,
+  create,
+  close,
+  lock_refused,
+  size,
+  resize,
+  sync_begin,
+  sync_end,
+  sync_directory,
+  submit_read,
+  submit_write,
+  done_read,
+  done_write,
+  fault,
+  boundary,
+  crash,
+  survived,
+  lost,
+  damaged,
+  image,
+  op_begin,
+  op_end,
+  recover_begin,
+  recover_end,
+  page_ok,
+  page_error,
+  verdict,
+  note,
   count_,
 };
 
@@ -31,10 +59,10 @@ enum class EventKind : std::uint8_t {
 /// One event. The meaning of `a`, `b`, `c` depends on the kind and is said where the event is added.
 struct Event {
   EventKind kind{};
-  std::uint8_t depth = 0;    ///< 0: the workload; 1: a recovery; 2: a recovery of a crashed recovery
-  std::uint16_t fiber = 0;   ///< number of the fiber, in spawn order; 0: the root
-  std::uint32_t file = 0;    ///< number of the file, in creation order, counted from 1; 0: none
-  std::uint64_t time_ns = 0; ///< virtual time
+  std::uint8_t depth = 0;     ///< 0: the workload; 1: a recovery; 2: a recovery of a crashed recovery
+  std::uint16_t fiber = 0;    ///< number of the fiber, in spawn order; 0: the root
+  std::uint32_t file = 0;     ///< number of the file, in creation order, counted from 1; 0: none
+  std::uint64_t time_ns = 0;  ///< virtual time
   std::uint64_t a = 0, b = 0, c = 0;
   friend bool operator==(const Event&, const Event&) = default;
 };
@@ -74,7 +102,8 @@ class Trace {
 /// Text of one event for people, without a line end.
 [[nodiscard]] std::string to_text(const Event& event);
 
-/// Index of the first event in which two traces differ, or -1. A trace that is a prefix of the other differs at its end.
+/// Index of the first event in which two traces differ, or -1. A trace that is a prefix of the other differs at its
+/// end.
 [[nodiscard]] std::int64_t first_difference(const std::vector<Event>& left, const std::vector<Event>& right);
 
 }  // namespace pagedb::sim

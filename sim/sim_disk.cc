@@ -1,0 +1,554 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+#include "sim/sim_disk.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "engine/check.h"
+
+namespace pagedb::sim {
+
+using faults::FaultKind;
+using faults::RequestKind;
+
+static_assert(SimDisk::kCrashed == ESHUTDOWN);
+
+/// One `run` of one caller.
+struct SimDisk::Batch {
+  TaskId task;
+  struct Completion {
+    std::size_t index;
+    IoStatus status;
+    const WriteRecord* record;  // to date its delivery; null for reads and refusals
+  };
+  std::vector<Completion> completions;
+};
+
+/// One request in flight, or one sync.
+struct SimDisk::Request final : public TimedEvent {
+  SimDisk* disk = nullptr;
+  FileState* file = nullptr;
+  Batch* batch = nullptr;  // null once the power has gone
+  IoRequest io;
+  std::size_t index = 0;
+  std::uint64_t number = 0;
+  WriteRecord* record = nullptr;
+  FaultKind fault = FaultKind::count_;
+  std::uint32_t detail = 0;
+  bool busy = false;
+  void fire() override { disk->fire(*this); }
+};
+
+class SimDisk::File final : public IoFile {
+ public:
+  File(SimDisk& disk, FileState& state, bool writer) : disk_(disk), state_(state), writer_(writer) {}
+  ~File() override {
+    if (writer_) state_.writer = false;
+    disk_.trace(EventKind::close, &state_, 0, 0, 0);
+  }
+
+  IoLimits limits() const noexcept override {
+    const faults::DeviceProfile& profile = *disk_.setup_.profile;
+    return {profile.memory_align_bytes, profile.logical_sector_bytes, profile.queue_depth, profile.atomic_write_bytes};
+  }
+
+  IoResult<std::uint64_t> size() noexcept override {
+    if (disk_.sealed_) return tl::unexpected(kCrashed);
+    disk_.trace(EventKind::size, &state_, state_.length, 0, 0);
+    return state_.length;
+  }
+
+  int resize(std::uint64_t bytes) noexcept override;
+  int sync() noexcept override;
+  void run(std::span<const IoRequest> requests, IoDone done) noexcept override;
+
+ private:
+  SimDisk& disk_;
+  FileState& state_;
+  bool writer_;
+};
+
+SimDisk::SimDisk() = default;
+SimDisk::~SimDisk() = default;
+
+void SimDisk::reset(const DiskSetup& setup) {
+  setup_ = setup;
+  for (auto& file : files_) spare_.push_back(std::move(file));
+  files_.clear();
+  for (const auto& request : requests_)
+    PAGEDB_CHECK(!request->busy, "no request may be in flight when a disk starts again");
+  next_record_ = setup.first_record;
+  next_request_ = 1;
+  delivery_clock_ = change_clock_ = ios_ = io_bytes_ = 0;
+  writes_in_flight_ = 0;
+  sealed_ = false;
+}
+
+FileState& SimDisk::add_file() {
+  if (spare_.empty()) spare_.push_back(std::make_unique<FileState>());
+  files_.push_back(std::move(spare_.back()));
+  spare_.pop_back();
+  FileState& file = *files_.back();
+  file.number = static_cast<std::uint32_t>(files_.size());
+  file.path.clear();
+  file.entry_durable = file.missing = file.writer = false;
+  file.length = file.durable_length = 0;
+  file.durable.reset(nullptr);
+  file.current.reset(&file.durable);
+  file.pending.clear();
+  file.lengths.clear();
+  return file;
+}
+
+const FileState* SimDisk::file(std::string_view path) const noexcept {
+  for (const auto& file : files_) {
+    if (!file->missing && file->path == path) return file.get();
+  }
+  return nullptr;
+}
+
+IoResult<std::unique_ptr<IoFile>> SimDisk::open(const std::string& path, Access access) noexcept {
+  if (sealed_) return tl::unexpected(kCrashed);
+  FileState* found = const_cast<FileState*>(file(path));
+  const bool writer = access == Access::read_write;
+  const int error = found == nullptr ? ENOENT : writer && found->writer ? EWOULDBLOCK : 0;
+  trace(EventKind::open, found, static_cast<std::uint64_t>(error), writer ? 1 : 0, 0);
+  if (error != 0) return tl::unexpected(error);
+  if (writer) found->writer = true;
+  return std::make_unique<File>(*this, *found, writer);
+}
+
+IoResult<std::unique_ptr<IoFile>> SimDisk::create(const std::string& path) noexcept {
+  if (sealed_) return tl::unexpected(kCrashed);
+  const bool exists = file(path) != nullptr;
+  if (exists) {
+    trace(EventKind::create, nullptr, EEXIST, 0, 0);
+    return tl::unexpected(EEXIST);
+  }
+  FileState& made = add_file();
+  made.path = path;
+  made.writer = true;
+  ++change_clock_;
+  trace(EventKind::create, &made, 0, 0, 0);
+  boundary();
+  return std::make_unique<File>(*this, made, true);
+}
+
+int SimDisk::sync_directory(const std::string& path) noexcept {
+  if (sealed_) return kCrashed;
+  FileState* found = const_cast<FileState*>(file(path));
+  const FaultKind fault = found != nullptr ? roll({RequestKind::Op::sync}, *found) : FaultKind::count_;
+  int error = found == nullptr ? ENOENT : 0;
+  if (fault == FaultKind::flush_failure || fault == FaultKind::transient_error) {
+    error = fault == FaultKind::flush_failure ? EIO : EINTR;
+    inject(fault, *found, 0, 0, error);
+  }
+  if (error == 0) {
+    found->entry_durable = true;
+    ++change_clock_;
+  }
+  trace(EventKind::sync_directory, found, static_cast<std::uint64_t>(error), 0, 0);
+  boundary();
+  return error;
+}
+
+void SimDisk::seal() {
+  sealed_ = true;
+  for (const auto& request : requests_) {
+    if (!request->busy || request->batch == nullptr) continue;
+    Batch& batch = *request->batch;
+    request->batch = nullptr;  // its event still comes, and finds nobody
+    batch.completions.push_back({request->index, {kCrashed, 0}, nullptr});
+    setup_.scheduler->unpark(batch.task);
+  }
+}
+
+StateHash SimDisk::durable_hash() const noexcept {
+  StateHash hash;
+  for (const auto& file : files_) {
+    if (file->missing) continue;
+    hash ^= file->durable.hash();
+    hash ^= hash_term(file->number, file->durable_length, file->entry_durable ? 3 : 2);
+  }
+  return hash;
+}
+
+void SimDisk::trace(EventKind kind, const FileState* file, std::uint64_t a, std::uint64_t b, std::uint64_t c) {
+  setup_.trace->add({kind, setup_.depth, setup_.scheduler->fiber_number(), file != nullptr ? file->number : 0,
+                     static_cast<std::uint64_t>(setup_.scheduler->now().count()), a, b, c});
+}
+
+std::uint32_t SimDisk::inject(FaultKind kind, const FileState& file, std::uint64_t offset, std::uint64_t size,
+                              int sys_errno, std::uint64_t record, std::uint64_t intended) {
+  const faults::InjectedFault fault{.kind = kind,
+                                    .file = file.number,
+                                    .offset = offset,
+                                    .size = size,
+                                    .intended = intended,
+                                    .record = record,
+                                    .sys_errno = sys_errno,
+                                    .fiber = setup_.scheduler->fiber_number()};
+  const std::uint32_t index = setup_.ledger->open(fault);
+  trace(EventKind::fault, &file, static_cast<std::uint64_t>(kind), offset, static_cast<std::uint64_t>(sys_errno));
+  if (setup_.observer != nullptr) setup_.observer->fault_injected(index, fault);
+  return index;
+}
+
+FaultKind SimDisk::roll(const RequestKind& kind, FileState& file) {
+  if (setup_.plan == nullptr || setup_.plan->honest()) return FaultKind::count_;
+  if (kind.op == RequestKind::Op::read && !setup_.plan->hits_reads()) return FaultKind::count_;
+  const std::uint32_t dice = setup_.choices->draw(setup_.span, Site::io_fault, faults::FaultPlan::kDice);
+  const FaultKind fault = decide(*setup_.plan, kind, dice);
+  if (fault == FaultKind::bit_rot || fault == FaultKind::latent_sector_error) {
+    damage_something(setup_.span, file, fault);  // hits the medium, not this request
+    return FaultKind::count_;
+  }
+  return fault;
+}
+
+bool SimDisk::damage_something(Span& span, FileState& file, FaultKind kind) {
+  const std::vector<std::uint64_t>& written = file.durable.written_blocks();
+  if (written.empty()) return false;
+  Choices& choices = *setup_.choices;
+  const std::uint64_t block =
+      written[choices.draw(span, Site::fault_detail, static_cast<std::uint32_t>(written.size()))];
+  const std::uint64_t sector = block * kSectorsPerBlock + choices.draw(span, Site::fault_detail, kSectorsPerBlock);
+  const std::uint32_t bit = choices.draw(span, Site::fault_detail, kSectorBytes * 8);
+  if (sector * kSectorBytes >= file.durable_length) return false;
+  if (file.durable.record(sector) == nullptr || file.durable.damage(sector).kind != DamageKind::none) return false;
+  const bool rot = kind == FaultKind::bit_rot;
+  inject(kind, file, sector * kSectorBytes, kSectorBytes, 0);
+  file.durable.damage(sector, {rot ? DamageKind::flipped : DamageKind::unreadable, static_cast<std::uint16_t>(bit), 0});
+  file.rebuild_current();
+  ++change_clock_;
+  return true;
+}
+
+Time SimDisk::latency(std::uint32_t base_ns) {
+  // Jitter in sixteenths keeps the choice small enough for an exhaustive source.
+  const std::uint32_t jitter = setup_.choices->draw(setup_.span, Site::io_latency, 16);
+  return Time(base_ns + std::uint64_t{base_ns} * jitter / 16);
+}
+
+SimDisk::Request& SimDisk::take_request() {
+  if (idle_.empty()) {
+    requests_.push_back(std::make_unique<Request>());
+    idle_.push_back(requests_.back().get());
+  }
+  Request& request = *idle_.back();
+  idle_.pop_back();
+  request.disk = this;
+  request.record = nullptr;
+  request.fault = FaultKind::count_;
+  request.detail = 0;
+  request.busy = true;
+  request.number = next_request_++;
+  return request;
+}
+
+void SimDisk::submit(FileState& file, Batch& batch, const IoRequest& io, std::size_t index) {
+  const faults::DeviceProfile& profile = *setup_.profile;
+  const bool write = io.op == IoOp::write;
+  const auto address = reinterpret_cast<std::uintptr_t>(io.data);
+  if (io.size == 0 || io.offset % profile.logical_sector_bytes != 0 || io.size % profile.logical_sector_bytes != 0 ||
+      address % profile.memory_align_bytes != 0 || io.offset + io.size < io.offset) {
+    trace(write ? EventKind::submit_write : EventKind::submit_read, &file, 0, io.offset, EINVAL);
+    batch.completions.push_back({index, {EINVAL, 0}, nullptr});
+    return;
+  }
+
+  Request& request = take_request();
+  request.file = &file;
+  request.batch = &batch;
+  request.io = io;
+  request.index = index;
+  const std::uint32_t sectors = static_cast<std::uint32_t>(io.size / profile.logical_sector_bytes);
+  request.fault = roll(
+      {write ? RequestKind::Op::write : RequestKind::Op::read, write && io.offset + io.size > file.length, sectors > 1},
+      file);
+  if (request.fault != FaultKind::count_)
+    request.detail = setup_.choices->draw(setup_.span, Site::fault_detail, sectors);
+
+  if (write) {
+    const bool nothing_lands = request.fault == FaultKind::no_space || request.fault == FaultKind::transient_error;
+    WriteRecord* record = setup_.arena->record();
+    record->id = next_record_++;
+    record->file = file.number;
+    record->offset = record->intended = io.offset;
+    record->size = static_cast<std::uint32_t>(io.size);
+    if (request.fault == FaultKind::short_transfer)
+      record->size = std::max(request.detail, 1u) * profile.logical_sector_bytes;
+    std::byte* bytes = setup_.arena->allocate(io.size);
+    std::memcpy(bytes, io.data, io.size);
+    record->bytes = bytes;
+    if (request.fault == FaultKind::misdirected_write) {
+      // It lands where another write of this size could have gone.
+      const std::uint64_t places = file.length / io.size;
+      if (places > 1 && file.length >= io.offset + io.size) {
+        const std::uint32_t there =
+            setup_.choices->draw(setup_.span, Site::fault_detail, static_cast<std::uint32_t>(places));
+        record->offset = std::uint64_t{there} * io.size + io.offset % io.size;
+        if (record->offset + io.size > file.length) record->offset = io.offset % io.size;
+      }
+      if (!record->misdirected()) request.fault = FaultKind::count_;
+    }
+    request.record = record;
+    if (setup_.observer != nullptr) setup_.observer->write_submitted(*record);
+    trace(EventKind::submit_write, &file, request.number, io.offset, record->tag);
+    if (record->misdirected()) {
+      inject(FaultKind::misdirected_write, file, record->offset, record->size, 0, record->id, io.offset);
+    }
+    if (!nothing_lands) {
+      file.pending.push_back({.record = record});
+      if (record->offset + record->size > file.length)
+        file.lengths.push_back({record->offset + record->size, record->id, 0});
+      ++writes_in_flight_;
+      ++change_clock_;
+    }
+  } else {
+    trace(EventKind::submit_read, &file, request.number, io.offset, io.size);
+  }
+  setup_.scheduler->at(setup_.scheduler->now() + latency(write ? profile.write_latency_ns : profile.read_latency_ns),
+                       request);
+  boundary();
+}
+
+void SimDisk::fire(Request& request) {
+  if (request.batch == nullptr) {  // the power went in between
+    request.busy = false;
+    idle_.push_back(&request);
+    return;
+  }
+  FileState& file = *request.file;
+  IoStatus status;
+  if (request.record != nullptr) {
+    perform_write(request, request.fault, status);
+    trace(EventKind::done_write, &file, request.number, status.bytes | static_cast<std::uint64_t>(status.error) << 32,
+          request.record->tag);
+  } else {
+    perform_read(request, status);
+    const WriteRecord* first = file.current.record(request.io.offset / kSectorBytes);
+    trace(EventKind::done_read, &file, request.number, status.bytes | static_cast<std::uint64_t>(status.error) << 32,
+          first != nullptr ? first->tag : 0);
+  }
+  ++ios_;
+  io_bytes_ += status.bytes;
+  complete(request, status);
+}
+
+void SimDisk::complete(Request& request, IoStatus status) {
+  Batch& batch = *request.batch;
+  batch.completions.push_back({request.index, status, request.record});
+  request.busy = false;
+  request.batch = nullptr;
+  idle_.push_back(&request);
+  boundary();
+  setup_.scheduler->unpark(batch.task);
+}
+
+void SimDisk::perform_write(Request& request, FaultKind fault, IoStatus& status) {
+  FileState& file = *request.file;
+  const WriteRecord& record = *request.record;
+  if (std::memcmp(record.bytes, request.io.data, request.io.size) != 0 && setup_.observer != nullptr) {
+    setup_.observer->write_memory_changed(record);
+  }
+  const auto refuse = [&](int error) {
+    status = {error, 0};
+    inject(fault, file, request.io.offset, request.io.size, error, record.id);
+  };
+  if (fault == FaultKind::no_space) return refuse(ENOSPC);
+  if (fault == FaultKind::transient_error) return refuse((request.detail & 1) != 0 ? EAGAIN : EINTR);
+
+  --writes_in_flight_;
+  ++change_clock_;
+  const auto pending = std::find_if(file.pending.begin(), file.pending.end(),
+                                    [&](const PendingWrite& w) { return w.record == &record; });
+  PAGEDB_CHECK(pending != file.pending.end(), "a write in flight is pending");
+  pending->completed = true;
+  const std::uint32_t sectors = record.size / kSectorBytes;
+  pending->visible_sectors = sectors;
+  if (fault == FaultKind::write_error) {
+    pending->failed = true;
+    // A prefix may have reached the cache before the error; a crash may still find more of it, or less.
+    pending->visible_sectors =
+        std::min(sectors, request.detail * (setup_.profile->logical_sector_bytes / kSectorBytes));
+    refuse(EIO);
+  } else {
+    status = {0, record.size};
+    if (fault == FaultKind::short_transfer) inject(fault, file, record.offset, record.size, 0, record.id);
+  }
+  const std::uint64_t end = record.offset + std::uint64_t{pending->visible_sectors} * kSectorBytes;
+  for (std::uint64_t at = record.offset; at < end; at += kSectorBytes) file.current.put(at / kSectorBytes, &record);
+  file.length = std::max(file.length, end);
+
+  const bool durable_at_once = !setup_.profile->volatile_cache || setup_.profile->power_loss_protection;
+  if (durable_at_once && !pending->failed) {
+    file.durable.put(record);
+    file.durable_length = std::max(file.durable_length, end);
+    file.pending.erase(pending);
+    std::erase_if(file.lengths, [&](const PendingLength& l) { return l.record == record.id; });
+    file.rebuild_current();
+  }
+}
+
+void SimDisk::perform_read(Request& request, IoStatus& status) {
+  FileState& file = *request.file;
+  const IoRequest& io = request.io;
+  if (request.fault == FaultKind::transient_error || request.fault == FaultKind::read_error) {
+    const int error = request.fault == FaultKind::read_error ? EIO : (request.detail & 1) != 0 ? EAGAIN : EINTR;
+    status = {error, 0};
+    inject(request.fault, file, io.offset, io.size, error);
+    return;
+  }
+  std::size_t size = io.offset >= file.length
+                         ? 0
+                         : static_cast<std::size_t>(std::min<std::uint64_t>(io.size, file.length - io.offset));
+  if (request.fault == FaultKind::short_transfer && size == io.size) {
+    size = std::max(request.detail, 1u) * setup_.profile->logical_sector_bytes;
+    inject(request.fault, file, io.offset, size, 0);
+  }
+  std::uint64_t bad_sector = 0;
+  if (!file.current.read(io.offset, {io.data, size}, bad_sector)) {
+    status = {EIO, 0};
+    return;
+  }
+  if (writes_in_flight_ > 0) {
+    // A read that races a write may see any mixture of their sectors.
+    for (const PendingWrite& write : file.pending) {
+      if (write.completed) continue;
+      for (std::uint64_t at = write.record->offset; at < write.record->offset + write.record->size;
+           at += kSectorBytes) {
+        if (at < io.offset || at + kSectorBytes > io.offset + size) continue;
+        if (setup_.choices->draw(setup_.span, Site::overlap, 2) == 1) {
+          std::memcpy(io.data + (at - io.offset), write.record->bytes + (at - write.record->offset), kSectorBytes);
+        }
+      }
+    }
+  }
+  status = {0, size};
+}
+
+void SimDisk::promote(FileState& file, std::uint64_t submitted_at) {
+  const auto covered = [&](std::uint64_t delivered) { return delivered != 0 && delivered <= submitted_at; };
+  for (std::size_t i = 0; i < file.pending.size(); ++i) {
+    const PendingWrite write = file.pending[i];
+    if (write.failed || write.dropped || !covered(write.delivered)) continue;
+    file.durable.put(*write.record);
+    // Nothing that went there earlier can come back, whatever became of it.
+    const std::uint64_t begin = write.record->offset, end = begin + write.record->size;
+    for (std::size_t k = 0; k <= i; ++k) {
+      PendingWrite& earlier = file.pending[k];
+      if (earlier.record != nullptr && earlier.record->offset >= begin &&
+          earlier.record->offset + earlier.record->size <= end) {
+        earlier.record = nullptr;
+      }
+    }
+  }
+  std::erase_if(file.pending, [](const PendingWrite& write) { return write.record == nullptr; });
+  std::size_t keep = 0;
+  for (const PendingLength& length : file.lengths) {
+    if (covered(length.delivered)) {
+      if (length.bytes < file.durable_length && length.record == 0)
+        file.durable.cut((length.bytes + kSectorBytes - 1) / kSectorBytes);
+      file.durable_length = length.record == 0 ? length.bytes : std::max(file.durable_length, length.bytes);
+    } else {
+      file.lengths[keep++] = length;
+    }
+  }
+  file.lengths.resize(keep);
+  file.rebuild_current();
+}
+
+int SimDisk::perform_sync(FileState& file, std::uint64_t submitted_at, FaultKind fault) {
+  ++change_clock_;
+  if (fault == FaultKind::transient_error) {
+    inject(fault, file, 0, 0, EINTR);
+    return EINTR;
+  }
+  if (fault == FaultKind::flush_failure) {
+    if (setup_.profile->failed_flush == faults::FailedFlush::drop) {
+      for (PendingWrite& write : file.pending) {
+        if (write.delivered != 0 && write.delivered <= submitted_at) write.dropped = true;
+      }
+    }
+    inject(fault, file, 0, 0, EIO);
+    return EIO;
+  }
+  promote(file, submitted_at);
+  return 0;
+}
+
+int SimDisk::File::resize(std::uint64_t bytes) noexcept {
+  if (disk_.sealed_) return kCrashed;
+  const FaultKind fault = disk_.roll({RequestKind::Op::resize, bytes > state_.length, false}, state_);
+  int error = 0;
+  if (fault == FaultKind::no_space && bytes > state_.length) {
+    error = ENOSPC;
+    disk_.inject(fault, state_, 0, 0, error);
+  } else {
+    if (bytes < state_.length) state_.current.cut((bytes + kSectorBytes - 1) / kSectorBytes);
+    state_.length = bytes;
+    state_.lengths.push_back({bytes, 0, ++disk_.delivery_clock_});
+    ++disk_.change_clock_;
+  }
+  disk_.trace(EventKind::resize, &state_, bytes, static_cast<std::uint64_t>(error), 0);
+  disk_.boundary();
+  return error;
+}
+
+int SimDisk::File::sync() noexcept {
+  if (disk_.sealed_) return kCrashed;
+  const FaultKind fault = disk_.roll({RequestKind::Op::sync}, state_);
+  const std::uint64_t submitted_at = disk_.delivery_clock_;
+  const std::uint64_t number = disk_.next_request_++;
+  disk_.trace(EventKind::sync_begin, &state_, number, 0, 0);
+  disk_.boundary();
+  const Time until = disk_.setup_.scheduler->now() + disk_.latency(disk_.setup_.profile->sync_latency_ns);
+  while (!disk_.sealed_ && disk_.setup_.scheduler->now() < until) disk_.setup_.scheduler->park(until);
+  if (disk_.sealed_) return kCrashed;
+  const int error = disk_.perform_sync(state_, submitted_at, fault);
+  disk_.trace(EventKind::sync_end, &state_, number, static_cast<std::uint64_t>(error), 0);
+  disk_.boundary();
+  return error;
+}
+
+void SimDisk::File::run(std::span<const IoRequest> requests, IoDone done) noexcept {
+  Batch batch;
+  batch.task = disk_.setup_.scheduler->current();
+  batch.completions.reserve(std::min<std::size_t>(requests.size(), disk_.setup_.profile->queue_depth));
+  std::vector<Batch::Completion> ready;
+  ready.reserve(batch.completions.capacity());
+  std::size_t next = 0, delivered = 0;
+  const std::size_t depth = disk_.setup_.profile->queue_depth;
+  while (delivered < requests.size()) {
+    while (next < requests.size() && next - delivered < depth) {
+      if (disk_.sealed_) {
+        batch.completions.push_back({next, {kCrashed, 0}, nullptr});
+      } else if (requests[next].op == IoOp::write && !writer_) {
+        batch.completions.push_back({next, {EBADF, 0}, nullptr});
+      } else {
+        disk_.submit(state_, batch, requests[next], next);
+      }
+      ++next;
+    }
+    while (batch.completions.empty()) disk_.setup_.scheduler->park(kForever);
+    ready.swap(batch.completions);
+    for (const Batch::Completion& completion : ready) {
+      if (completion.record != nullptr) {
+        const std::uint64_t now = ++disk_.delivery_clock_;
+        for (PendingWrite& write : state_.pending) {
+          if (write.record == completion.record) write.delivered = now;
+        }
+        for (PendingLength& length : state_.lengths) {
+          if (length.record == completion.record->id) length.delivered = now;
+        }
+      }
+      done(completion.index, completion.status);
+      ++delivered;
+    }
+    ready.clear();
+  }
+}
+
+}  // namespace pagedb::sim
