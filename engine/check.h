@@ -13,7 +13,8 @@ namespace pagedb::detail {
 
 }  // namespace pagedb::detail
 
-/// Aborts with a message unless `condition` holds. `reason` says, for the person who reads the abort, which rule was broken.
-#define PAGEDB_CHECK(condition, reason)                                                      \
-  (static_cast<bool>(condition) ? static_cast<void>(0)                                       \
+/// Aborts with a message unless `condition` holds. `reason` says, for the person who reads the abort, which rule was
+/// broken.
+#define PAGEDB_CHECK(condition, reason)                \
+  (static_cast<bool>(condition) ? static_cast<void>(0) \
                                 : ::pagedb::detail::check_failed(__FILE__, __LINE__, #condition, (reason)))

@@ -48,9 +48,11 @@ enum class ErrorCode : std::uint8_t {
 
   // The file is not what the caller takes it for. Nothing was changed.
   not_a_page_file,     ///< neither superblock is ours
-  headerless_file,     ///< a 1.x file without superblock, of page size `actual`: open it with `legacy`
+  headerless_file,     ///< a 1.x file without superblock, of page size `actual` (0: damage hides it): open it with
+                       ///< `legacy`
+  not_headerless,      ///< `legacy` was asked for, but the file has a superblock, and pages of `actual` bytes
   wrong_page_size,     ///< the file's pages have `actual` bytes (as its bytes suggest), not `expected`
-  superblock_damaged,  ///< it was ours, but neither superblock verifies
+  superblock_damaged,  ///< it was ours, but neither superblock verifies, or the two contradict each other
   unknown_format,      ///< a valid superblock of a format version that this library does not know; `actual`
 };
 
@@ -87,6 +89,8 @@ template <class T>
 using Result = tl::expected<T, PageError>;
 
 /// Wraps an error for returning from a function whose result is a Result<T>.
-[[nodiscard]] constexpr tl::unexpected<PageError> failure(const PageError& error) { return tl::unexpected<PageError>(error); }
+[[nodiscard]] constexpr tl::unexpected<PageError> failure(const PageError& error) {
+  return tl::unexpected<PageError>(error);
+}
 
 }  // namespace pagedb

@@ -4,10 +4,11 @@
 //
 // A page is a 32-byte little-endian header and a payload (engine/FORMAT.md is normative):
 //
-//   +0 magic u32 "PGDB" | +4 version u16 = 1 | +6 flags u16 | +8 page_id u64 | +16 lsn u64 | +24 crc32c u32 | +28 reserved u32
+//   +0 magic u32 "PGDB" | +4 version u16 = 1 | +6 flags u16 | +8 page_id u64 | +16 lsn u64 | +24 crc32c u32 | +28
+//   reserved u32
 //
-// The CRC32C covers the page's bytes except the four of the CRC itself. Nothing here allocates or does I/O; everything may be
-// called from any thread on distinct pages.
+// The CRC32C covers the page's bytes except the four of the CRC itself. Nothing here allocates or does I/O; everything
+// may be called from any thread on distinct pages.
 #pragma once
 
 #include <bit>
@@ -31,13 +32,14 @@ struct PageHeader {
   std::uint32_t reserved = 0;  ///< low half of the file's identity where flags say so, else 0
 };
 static_assert(sizeof(PageHeader) == 32 && alignof(PageHeader) == 8);
-static_assert(offsetof(PageHeader, magic) == 0 && offsetof(PageHeader, version) == 4 && offsetof(PageHeader, flags) == 6);
+static_assert(offsetof(PageHeader, magic) == 0 && offsetof(PageHeader, version) == 4 &&
+              offsetof(PageHeader, flags) == 6);
 static_assert(offsetof(PageHeader, page_id) == 8 && offsetof(PageHeader, lsn) == 16);
 static_assert(offsetof(PageHeader, crc32c) == 24 && offsetof(PageHeader, reserved) == 28);
 static_assert(std::endian::native == std::endian::little, "the on-disk format is little-endian and read in place");
 
-inline constexpr std::uint32_t kPageMagic = 0x42444750;  ///< the bytes "PGDB"
-inline constexpr std::uint16_t kPageVersion = 1;         ///< the page format of 1.x
+inline constexpr std::uint32_t kPageMagic = 0x42444750;              ///< the bytes "PGDB"
+inline constexpr std::uint16_t kPageVersion = 1;                     ///< the page format of 1.x
 inline constexpr std::size_t kPageHeaderBytes = sizeof(PageHeader);  ///< where the payload begins
 
 /// Bits of PageHeader::flags.
@@ -63,7 +65,9 @@ struct PageIdentity {
 void set_page_lsn(std::span<std::byte> page, Lsn lsn) noexcept;
 
 /// The bytes after the header, which belong to the caller.
-[[nodiscard]] inline std::span<std::byte> payload(std::span<std::byte> page) noexcept { return page.subspan(kPageHeaderBytes); }
+[[nodiscard]] inline std::span<std::byte> payload(std::span<std::byte> page) noexcept {
+  return page.subspan(kPageHeaderBytes);
+}
 /// The bytes after the header, to read.
 [[nodiscard]] inline std::span<const std::byte> payload(std::span<const std::byte> page) noexcept {
   return page.subspan(kPageHeaderBytes);
@@ -72,12 +76,13 @@ void set_page_lsn(std::span<std::byte> page, Lsn lsn) noexcept;
 /// CRC32C of `page` without the four CRC bytes.
 [[nodiscard]] std::uint32_t page_crc(std::span<const std::byte> page) noexcept;
 
-/// Completes the header (magic, version, flags, page id, tag, CRC) so that the page can be written. Keeps LSN and payload.
-/// `extra_flags` are set besides those that `identity` asks for; all others are cleared.
+/// Completes the header (magic, version, flags, page id, tag, CRC) so that the page can be written. Keeps LSN and
+/// payload. `extra_flags` are set besides those that `identity` asks for; all others are cleared.
 void seal(std::span<std::byte> page, const PageIdentity& identity, std::uint16_t extra_flags = 0) noexcept;
 
-/// Verifies a page that came from a disk, in this order: length, magic (never_written when every byte is zero), version, checksum, page
-/// id, file tag. The first check that fails is the error, about `identity.id`.
-[[nodiscard]] Result<PageHeader> verify(std::span<const std::byte> page, PageSize size, const PageIdentity& identity) noexcept;
+/// Verifies a page that came from a disk, in this order: length, magic (never_written when every byte is zero),
+/// version, checksum, page id, file tag. The first check that fails is the error, about `identity.id`.
+[[nodiscard]] Result<PageHeader> verify(std::span<const std::byte> page, PageSize size,
+                                        const PageIdentity& identity) noexcept;
 
 }  // namespace pagedb

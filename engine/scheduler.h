@@ -2,8 +2,8 @@
 //
 // Scheduler: the seam between the engine and whatever runs it.
 //
-// The engine waits nowhere else. In production a task is an operating system thread (engine/thread_scheduler.h); in the simulator it
-// is a fiber in virtual time (sim/sim_scheduler.h). Uncontended paths of the engine never call it.
+// The engine waits nowhere else. In production a task is an operating system thread (engine/thread_scheduler.h); in the
+// simulator it is a fiber in virtual time (sim/sim_scheduler.h). Uncontended paths of the engine never call it.
 //
 // Thread-safety: every member may be called from any task, including threads that the scheduler did not create.
 #pragma once
@@ -36,8 +36,9 @@ class Scheduler {
   /// The task that calls.
   [[nodiscard]] virtual TaskId current() noexcept = 0;
 
-  /// Blocks the calling task until somebody unparks it or `deadline` has come. An unpark that came first is remembered, once, and
-  /// makes this return at once. May also return for no reason: callers loop on their condition. True: unparked.
+  /// Blocks the calling task until somebody unparks it or `deadline` has come. An unpark that came first is remembered,
+  /// once, and makes this return at once. May also return for no reason: callers loop on their condition. True:
+  /// unparked.
   virtual bool park(Time deadline) noexcept = 0;
 
   /// Wakes `task`, or makes its next park return at once.
@@ -52,7 +53,8 @@ class Scheduler {
   /// Now.
   [[nodiscard]] virtual Time now() noexcept = 0;
 
-  /// A pause in a retry loop; `attempt` counts from 0 and lengthens it: first a few spins, then yielding, then sleeping.
+  /// A pause in a retry loop; `attempt` counts from 0 and lengthens it: first a few spins, then yielding, then
+  /// sleeping.
   virtual void relax(unsigned attempt) noexcept = 0;
 };
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
-// The words everything else is written in: PageId, Lsn, PageSize.
+// The words everything else is written in: PageId, Lsn, FileId, PageSize.
 //
-// Three strong types, so that a page number is never taken for a log position. All are trivially copyable and
+// Strong types, so that a page number is never taken for a log position. All are trivially copyable and
 // safe to use from any thread.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <compare>
 #include <cstddef>
@@ -28,10 +29,14 @@ struct Lsn {
   friend constexpr auto operator<=>(Lsn, Lsn) = default;
 };
 
+/// The 128-bit identity that a file gets when it is created. Its first four bytes, little-endian, are the tag on each
+/// of its pages.
+using FileId = std::array<std::byte, 16>;
+
 /// A page size that has been validated once: a power of two from 4 KiB to 1 MiB.
 class PageSize {
  public:
-  static constexpr std::uint64_t kMinBytes = 4096;        ///< smallest page, 4 KiB
+  static constexpr std::uint64_t kMinBytes = 4096;         ///< smallest page, 4 KiB
   static constexpr std::uint64_t kMaxBytes = 1024 * 1024;  ///< largest page, 1 MiB
 
   /// The usual size, 4 KiB.

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//
+// What an open PageFile consists of. Made by page_file_open.cc, used by page_file.cc.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "engine/internal/sync_gate.h"
+#include "engine/io/backend.h"
+#include "engine/page_file.h"
+#include "engine/superblock.h"
+
+namespace pagedb {
+
+struct PageFile::State {
+  /// What opening found the file to be. One of the first three is set.
+  struct Shape {
+    std::optional<Superblock> superblock{};
+    std::optional<PageSize> headerless{};  // page size of a 1.x file
+    std::optional<PageSize> empty{};       // page size to show for an interrupted create that stays one
+    OpenReport report{};
+  };
+
+  /// The open file, with its length as it is now.
+  [[nodiscard]] static Result<std::unique_ptr<PageFile>> finish(Scheduler& scheduler, std::unique_ptr<IoFile> file,
+                                                                Access access, const Shape& shape) noexcept;
+
+  State(Scheduler& engine_scheduler, std::unique_ptr<IoFile> io_file) noexcept
+      : scheduler(engine_scheduler), file(std::move(io_file)), limits(file->limits()), gate(engine_scheduler) {}
+
+  /// What page `page_id` of this file is sealed with and verified against.
+  [[nodiscard]] PageIdentity identity(PageId page_id) const noexcept {
+    return {.id = page_id, .file_tag = tag, .has_file_tag = has_superblock};
+  }
+
+  /// Whether the library keeps page `page_id` for itself.
+  [[nodiscard]] bool reserves(PageId page_id) const noexcept {
+    return has_superblock &&
+           (page_id == slot_page(SuperblockSlot::first, size) || page_id == slot_page(SuperblockSlot::twin, size));
+  }
+
+  /// Why a transfer of page `page_id` must not be tried; nothing when it may.
+  [[nodiscard]] std::optional<PageError> refuse(IoOp op, PageId page_id, std::span<std::byte> page) const noexcept;
+  /// The transfer of a page that was not refused.
+  [[nodiscard]] IoRequest request(IoOp op, PageId page_id, std::span<std::byte> page) const noexcept;
+  /// Takes note that page `page_id` was written: the file reaches at least to its end.
+  void wrote(PageId page_id) noexcept;
+  /// Both directions of a batch.
+  [[nodiscard]] Result<void> run_batch(IoOp op, std::span<PageIo> batch) noexcept;
+
+  // Constant once open.
+  Scheduler& scheduler;
+  const std::unique_ptr<IoFile> file;
+  const IoLimits limits;
+  PageSize size{};
+  bool writable = false;
+  bool has_superblock = false;  // false: a headerless file, which reserves no page and tags none
+  std::uint32_t tag = 0;
+  FileId id{};
+  std::uint64_t generation = 0;
+  OpenReport report{};
+
+  // Shared by every task that uses the file.
+  std::atomic<std::uint64_t> page_count{0};
+  std::atomic<bool> poisoned{false};
+  SyncGate gate;
+};
+
+}  // namespace pagedb

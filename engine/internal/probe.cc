@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//
+// Guessing page sizes by which checksums hold.
+#include "engine/internal/probe.h"
+
+#include <algorithm>
+
+#include "engine/aligned_buffer.h"
+#include "engine/internal/superblock_io.h"
+#include "engine/page.h"
+
+namespace pagedb {
+namespace {
+
+// A sound page among these says what the file is, so that one rotten page 0 does not hide it.
+constexpr std::uint64_t kPagesToTry = 4;
+
+bool looks_like_first_page(std::span<const std::byte> front) noexcept {
+  if (front.size() < kPageHeaderBytes) return false;
+  const PageHeader header = read_header(front);
+  return header.magic == kPageMagic && header.version == kPageVersion && header.page_id == 0 &&
+         (header.flags & page_flags::kFileTag) == 0;
+}
+
+}  // namespace
+
+Evidence look_at(std::span<const std::byte> front, std::uint64_t file_bytes) noexcept {
+  Evidence evidence;
+  evidence.blank = file_bytes <= kBlankBytesMax &&
+                   std::all_of(front.begin(), front.end(), [](std::byte byte) { return byte == std::byte{0}; });
+  for (std::uint64_t bytes = PageSize::kMinBytes; bytes <= PageSize::kMaxBytes && !evidence.headerless; bytes *= 2) {
+    const PageSize size = *PageSize::of(bytes);
+    for (std::uint64_t id = 0; id < kPagesToTry && (id + 1) * bytes <= front.size(); ++id) {
+      const auto page = front.subspan(id * bytes, bytes);
+      const PageHeader header = read_header(page);
+      const bool tagged = (header.flags & page_flags::kFileTag) != 0;
+      if (header.magic != kPageMagic) continue;
+      if (!verify(page, size, {.id = PageId{id}, .file_tag = header.reserved, .has_file_tag = tagged})) continue;
+      if (!tagged) evidence.headerless = size;
+      evidence.tagged = evidence.tagged || tagged;
+    }
+  }
+  evidence.headerless_head = looks_like_first_page(front);
+  return evidence;
+}
+
+Result<Evidence> probe(IoFile& file, Scheduler& scheduler, std::uint64_t file_bytes) noexcept {
+  if (file_bytes == 0) return look_at({}, 0);
+  const auto bytes = static_cast<std::size_t>(std::min(file_bytes, kBlankBytesMax));
+  auto front = AlignedBuffer::allocate(round_up(file, bytes),
+                                       std::max<std::size_t>(AlignedBuffer::kAlignment, file.limits().memory_align));
+  if (!front) return failure(front.error());
+  if (const auto read = read_bytes(file, scheduler, 0, bytes, front->span()); !read) return failure(read.error());
+  return look_at(front->span().first(bytes), file_bytes);
+}
+
+}  // namespace pagedb
