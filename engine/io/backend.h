@@ -97,8 +97,9 @@ class IoBackend {
  public:
   virtual ~IoBackend() = default;
 
-  /// Opens an existing regular file. ENOENT: none there. EISDIR: a directory. ENOTSUP: some other thing that is no
-  /// regular file. EWOULDBLOCK: read_write asked for, and another opener holds the writer lock.
+  /// Opens an existing regular file. ENOENT: none there. EISDIR: a directory. ENXIO: some other thing that is no
+  /// regular file. EWOULDBLOCK: read_write asked for, and another opener holds the writer lock. EOPNOTSUPP: the file
+  /// system cannot do this backend's kind of I/O.
   [[nodiscard]] virtual IoResult<std::unique_ptr<IoFile>> open(const std::string& path, Access access) noexcept = 0;
 
   /// Creates a file of length 0 and opens it read_write. EEXIST: something is there. The name is durable only after

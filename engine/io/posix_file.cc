@@ -26,7 +26,7 @@ int check_regular(const Descriptor& file) noexcept {
   struct stat facts{};
   if (const int result = file.system().fstat(file.fd(), facts); result < 0) return result;
   if (S_ISDIR(facts.st_mode)) return -EISDIR;
-  return S_ISREG(facts.st_mode) ? 0 : -ENOTSUP;
+  return S_ISREG(facts.st_mode) ? 0 : -ENXIO;
 }
 
 // Sets the caching mode and drops the O_NONBLOCK of the opening. O_DIRECT is set here rather than in open(2), because
@@ -81,7 +81,7 @@ IoResult<OpenedFile> open_file(const System& system, Caching caching, const char
   // O_NONBLOCK so that a pipe cannot hang the opening.
   const int mode = access == Access::read_write ? O_RDWR : O_RDONLY;
   const int fd = system.open(path, mode | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
-  if (fd < 0) return error(fd == -ENXIO ? -ENOTSUP : fd);  // ENXIO: a socket, or a device file without device
+  if (fd < 0) return error(fd);  // ENXIO also for a socket, or a device file without device
   return prepare(Descriptor(system, fd), caching, access);
 }
 
