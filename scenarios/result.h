@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
-// What a run and a campaign give: counters, violations, hashes. Plain values; reports/ turns them into text, JSON and JUnit.
+// What a run and a campaign give: counters, violations, hashes. Plain values; reports/ turns them into text, JSON and
+// JUnit.
 #pragma once
 
 #include <array>
@@ -27,14 +28,18 @@ enum class Invariant : std::uint8_t {
 /// Names as reports print them: "integrity", "typed-errors", "no-abort".
 [[nodiscard]] std::string_view name(Invariant invariant) noexcept;
 
+/// `word` as a shell takes it for one word, quoted only where it must be.
+[[nodiscard]] std::string shell_quoted(std::string_view word);
+
 /// One broken promise.
 struct Violation {
   std::string scenario;
   std::uint64_t seed = 0;
-  std::string profile;       ///< name, or path when it came from a file
+  std::string profile;  ///< name, or path when it came from a file
   Invariant invariant{};
   std::uint64_t branch = 0;  ///< number of the crash branch in which it showed; 0: in the workload itself
   std::string message;       ///< one line for people
+  std::string command;  ///< set by the campaign, which knows how the program was called; empty: `pagesim replay ...`
   /// The command that shows it again, ready to paste.
   [[nodiscard]] std::string replay_command() const;
 };
@@ -42,10 +47,12 @@ struct Violation {
 /// What is counted in a run, and added up over a campaign.
 struct Counters {
   std::uint64_t seeds = 0;
-  std::uint64_t crashes = 0;              ///< crash states made
-  std::uint64_t recoveries_verified = 0;  ///< of these, distinct in their run (image and obligations) and verified after a recovery
-  std::uint64_t recoveries_repeated = 0;  ///< crash states equal to one already verified in the same run; not recovered again
-  std::uint64_t sim_ios = 0;              ///< simulated transfers completed
+  std::uint64_t crashes = 0;  ///< crash states made
+  std::uint64_t recoveries_verified =
+      0;  ///< of these, distinct in their run (image and obligations) and verified after a recovery
+  std::uint64_t recoveries_repeated =
+      0;                      ///< crash states equal to one already verified in the same run; not recovered again
+  std::uint64_t sim_ios = 0;  ///< simulated transfers completed
   faults::FaultCounts faults{};
   faults::FateCounts fates{};
   Counters& operator+=(const Counters& other) noexcept;
