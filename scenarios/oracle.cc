@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+#include "scenarios/oracle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "scenarios/reference_page.h"
+
+namespace pagedb::scenarios {
+
+using faults::Obligation;
+using faults::PageState;
+using faults::Protection;
+using sim::kSectorBytes;
+using sim::kSectorsPerBlock;
+
+namespace {
+
+constexpr std::uint64_t kSlots[] = {0, 1u << 20};  // where superblocks stand
+constexpr std::size_t kHeader = 32;
+
+/// Terms of the obligations' hash; the numbers keep them apart from page indices.
+constexpr std::uint64_t kCreatedTerm = ~std::uint64_t{0}, kImagesTerm = ~std::uint64_t{1};
+
+/// The contents of a version: every word differs, and differs from the same word of every other version.
+void fill_payload(std::span<std::byte> payload, std::uint64_t seed, std::uint64_t lsn) {
+  const sim::StateHash start = sim::hash_term(seed, lsn, payload.size());
+  std::uint64_t word = start.low;
+  for (std::size_t at = 0; at + 8 <= payload.size(); at += 8) {
+    std::memcpy(payload.data() + at, &word, 8);
+    word += start.high | 1;
+  }
+}
+
+bool is_superblock_offset(std::uint64_t offset) { return offset == kSlots[0] || offset == kSlots[1]; }
+
+}  // namespace
+
+Oracle::Oracle(PageSize page_size, std::vector<PageId> pages, std::uint64_t seed, sim::Arena& arena)
+    : page_size_(page_size),
+      pages_(std::move(pages)),
+      seed_(seed),
+      arena_(arena),
+      model_(pages_.size()),
+      scratch_(page_size.bytes()) {
+  versions_.reserve(512);
+  // `index_at` halves its way through them.
+  std::sort(pages_.begin(), pages_.end());
+}
+
+std::optional<std::size_t> Oracle::index_at(std::uint64_t offset) const noexcept {
+  const PageId id{offset >> page_size_.shift()};
+  const auto found = std::lower_bound(pages_.begin(), pages_.end(), id);
+  if (found == pages_.end() || *found != id) return std::nullopt;
+  return static_cast<std::size_t>(found - pages_.begin());
+}
+
+std::uint64_t Oracle::intend(std::size_t page, std::span<std::byte> out) {
+  const std::uint64_t lsn = versions_.size() + 1;
+  std::byte* payload = arena_.allocate(page_size_.bytes() - kHeader);
+  fill_payload({payload, page_size_.bytes() - kHeader}, seed_, lsn);
+  versions_.push_back({.page = page, .payload = payload});
+  model_[page].versions.push_back(lsn);
+  fill(lsn, out);
+  return lsn;
+}
+
+void Oracle::fill(std::uint64_t lsn, std::span<std::byte> out) const {
+  std::memset(out.data(), 0, kHeader);
+  std::memcpy(out.data() + 16, &lsn, sizeof lsn);  // where the header keeps it
+  std::memcpy(out.data() + kHeader, versions_[lsn - 1].payload, out.size() - kHeader);
+}
+
+void Oracle::returned(std::uint64_t lsn, bool ok) {
+  if (!ok) return;
+  Version& version = versions_[lsn - 1];
+  version.acked = ++acks_;
+  model_[version.page].acked = std::max(model_[version.page].acked, lsn);
+}
+
+void Oracle::raise_floor(std::size_t page, std::uint64_t lsn) {
+  PageModel& model = model_[page];
+  if (lsn <= model.floor) return;
+  if (model.floor != 0) obligations_ ^= sim::hash_term(page, model.floor, 1);
+  model.floor = lsn;
+  obligations_ ^= sim::hash_term(page, model.floor, 1);
+}
+
+void Oracle::sync_returned(const SyncTicket& ticket, bool ok) {
+  if (!ok) ++losses_;
+  for (std::size_t page = 0; page < model_.size(); ++page) {
+    const auto& lsns = model_[page].versions;
+    for (std::size_t i = lsns.size(); i-- > 0 && lsns[i] > model_[page].floor;) {
+      Version& version = versions_[lsns[i] - 1];
+      if (!ok) {
+        if (version.acked != 0 && version.doubtful == 0) version.doubtful = losses_;
+      } else if (version.acked != 0 && version.acked <= ticket.acks &&
+                 (version.doubtful == 0 || version.doubtful > ticket.losses)) {
+        raise_floor(page, lsns[i]);
+        break;
+      }
+    }
+  }
+}
+
+void Oracle::created() noexcept {
+  if (!created_) obligations_ ^= sim::hash_term(kCreatedTerm, 1, 1);
+  created_ = true;
+}
+
+void Oracle::images_from(std::uint64_t lsn) noexcept {
+  obligations_ ^= sim::hash_term(kImagesTerm, images_from_, 1);
+  images_from_ = std::max(images_from_, lsn);
+  obligations_ ^= sim::hash_term(kImagesTerm, images_from_, 1);
+}
+
+Verdict Oracle::broken(Invariant invariant, std::size_t page, const std::string& what) const {
+  return {Verdict::Kind::broken, invariant, fmt::format("page {}: {}", pages_[page].value, what)};
+}
+
+Verdict Oracle::submitted(sim::WriteRecord& record) {
+  const std::span<const std::byte> bytes(record.bytes, record.size);
+  const auto intended = index_at(record.intended);
+  if (record.misdirected()) {
+    if (const auto hit = index_at(record.offset)) model_[*hit].hit = true;
+    if (intended && !model_[*intended].versions.empty())
+      versions_[model_[*intended].versions.back() - 1].misdirected = true;
+  }
+  // A piece of a page, after or before a short transfer, cannot be decoded by itself; `state` reads such pages as a
+  // whole.
+  if (record.size != page_size_.bytes() || record.intended % page_size_.bytes() != 0) return {};
+  const auto page = decode_page(bytes);
+  if (!page) {
+    return {Verdict::Kind::broken, Invariant::integrity,
+            fmt::format("the engine wrote a page at byte {} that does not verify", record.intended)};
+  }
+  if (is_superblock_offset(record.intended)) {
+    if (const auto superblock = decode_superblock_page(bytes, record.intended)) {
+      record.tag = kSuperblockTag | superblock->generation;
+      return {};
+    }
+  }
+  if (!intended || page->page_id != pages_[*intended].value || !matches(*intended, page->lsn, bytes)) {
+    return {Verdict::Kind::broken, Invariant::integrity,
+            fmt::format("the engine wrote page {} lsn {} at byte {}, which nobody asked for", page->page_id, page->lsn,
+                        record.intended)};
+  }
+  record.tag = page->lsn;
+  Version& version = versions_[page->lsn - 1];
+  if (version.first_record == 0) version.first_record = record.id;
+  return {};
+}
+
+bool Oracle::matches(std::size_t page, std::uint64_t lsn, std::span<const std::byte> bytes) const noexcept {
+  const Version* found = version(lsn);
+  return found != nullptr && found->page == page &&
+         std::memcmp(bytes.data() + kHeader, found->payload, bytes.size() - kHeader) == 0;
+}
+
+std::uint64_t Oracle::effective_floor(std::size_t page, std::uint64_t floor) const noexcept {
+  const auto& lsns = model_[page].versions;
+  for (std::size_t i = lsns.size(); i-- > 0;) {
+    if (lsns[i] <= floor && !versions_[lsns[i] - 1].misdirected) return lsns[i];
+  }
+  return 0;
+}
+
+PageState Oracle::state(const sim::Media& media, std::uint64_t length, std::size_t page, std::uint64_t floor) const {
+  const std::uint64_t offset = pages_[page].value << page_size_.shift();
+  const std::uint64_t size = page_size_.bytes();
+  if (offset + size > length) return PageState::absent;
+  const auto by_age = [floor](std::uint64_t lsn) { return lsn >= floor ? PageState::intact : PageState::stale; };
+
+  const sim::WriteRecord* whole = media.record(offset / kSectorBytes);
+  bool same = true, damaged = false, written = false;
+  for (std::uint64_t at = offset; at < offset + size; at += sim::kBlockBytes) {
+    const sim::Block& block = media.block(at / sim::kBlockBytes);
+    damaged |= block.damaged != 0;
+    for (const sim::WriteRecord* record : block.sector) {
+      same &= record == whole;
+      written |= record != nullptr;
+    }
+  }
+  if (!written) return PageState::absent;
+  if (same && !damaged) {
+    if (whole->misdirected()) return PageState::foreign;
+    if (const Version* found = version(whole->tag); found != nullptr && found->page == page) return by_age(whole->tag);
+  }
+  std::uint64_t bad_sector = 0;
+  if (!media.read(offset, scratch_, bad_sector)) return PageState::unreadable;
+  if (const auto decoded = decode_page(scratch_)) {
+    if (decoded->page_id != pages_[page].value) return PageState::foreign;
+    if (matches(page, decoded->lsn, scratch_)) return by_age(decoded->lsn);
+  }
+  return damaged ? PageState::damaged : PageState::torn;
+}
+
+bool Oracle::promise_kept(const sim::Media& media, std::uint64_t length, std::size_t page, std::uint64_t floor) const {
+  const std::uint64_t lsn = effective_floor(page, floor);
+  if (lsn == 0) return true;
+  const std::uint64_t oldest = versions_[lsn - 1].first_record;
+  const std::uint64_t offset = pages_[page].value << page_size_.shift();
+  if (offset + page_size_.bytes() > length) return false;
+  for (std::uint64_t at = offset; at < offset + page_size_.bytes(); at += kSectorBytes) {
+    const sim::WriteRecord* record = media.record(at / kSectorBytes);
+    if (record == nullptr || record->id < oldest) return media.damage(at / kSectorBytes).kind != sim::DamageKind::none;
+  }
+  return true;
+}
+
+Verdict Oracle::judge(std::size_t page, const Result<PageHeader>& result, std::span<const std::byte> bytes,
+                      const sim::Media& media, std::uint64_t length, std::uint64_t floor, bool recovered) const {
+  using Kind = Verdict::Kind;
+  const Protection protection =
+      recovered && log_ && floor >= images_from_ && floor != 0 ? Protection::full_images : Protection::none;
+  if (result) {
+    if (result->page_id != pages_[page].value || !matches(page, result->lsn, bytes)) {
+      return broken(Invariant::integrity, page,
+                    fmt::format("an Ok read returned bytes that were never written there (they say page {} lsn {}; the "
+                                "medium holds a page that is {})",
+                                result->page_id, result->lsn, faults::name(state(media, length, page, floor))));
+    }
+    if (result->lsn >= floor) {
+      if (!recovered) return {};
+      return {state(media, length, page, 0) == PageState::intact ? Kind::legal : Kind::repaired, {}, {}};
+    }
+    const bool misdirected = result->lsn >= effective_floor(page, floor);
+    if (misdirected && faults::obligation(PageState::stale, protection) == Obligation::excused)
+      return {Kind::excused, {}, {}};
+    return broken(Invariant::durability, page,
+                  fmt::format("read lsn {}, but lsn {} was {}", result->lsn, floor,
+                              recovered ? "made durable by a sync" : "acknowledged"));
+  }
+
+  const PageError& error = result.error();
+  const PageState found = state(media, length, page, floor);
+  if (floor == 0 && found == PageState::absent) {
+    if (error.code == ErrorCode::never_written || error.code == ErrorCode::beyond_end) return {};
+    return broken(Invariant::typed_errors, page, fmt::format("never written, but reading says {}", name(error.code)));
+  }
+  // A read that raced a misdirected write may have seen a mixture that is gone by now.
+  if (found == PageState::intact && !recovered && model_[page].hit) return {Kind::detected, {}, {}};
+  if (faults::obligation(found, protection) == Obligation::must_recover) {
+    return broken(
+        Invariant::durability, page,
+        fmt::format("must be recovered (the medium holds it {}{}), but reading says {}", faults::name(found),
+                    protection == Protection::full_images ? ", the log holds its image" : "", name(error.code)));
+  }
+  if (!promise_kept(media, length, page, floor)) {
+    return broken(
+        Invariant::durability, page,
+        fmt::format("lsn {} was {}, but the medium holds a page that is {}: {}", floor,
+                    recovered ? "made durable by a sync" : "acknowledged", faults::name(found), name(error.code)));
+  }
+  const auto any_of = [&](std::initializer_list<ErrorCode> codes) {
+    return std::find(codes.begin(), codes.end(), error.code) != codes.end();
+  };
+  bool fits = false;
+  switch (found) {
+    case PageState::unreadable:
+      fits = error.code == ErrorCode::io_error;
+      break;
+    case PageState::foreign:
+      fits = error.code == ErrorCode::wrong_page_id;
+      break;
+    case PageState::absent:
+      fits = any_of({ErrorCode::never_written, ErrorCode::beyond_end});
+      break;
+    case PageState::torn:
+    case PageState::damaged:
+      fits = any_of({ErrorCode::bad_magic, ErrorCode::bad_version, ErrorCode::bad_checksum});
+      break;
+    default:
+      break;
+  }
+  if (!fits) {
+    return broken(
+        Invariant::typed_errors, page,
+        fmt::format("the medium holds a page that is {}, but reading says {}", faults::name(found), name(error.code)));
+  }
+  return {Kind::detected, {}, {}};
+}
+
+Verdict Oracle::judge_recovered(std::size_t page, const Result<PageHeader>& result, std::span<const std::byte> bytes,
+                                const sim::Media& media, std::uint64_t length) const {
+  return judge(page, result, bytes, media, length, model_[page].floor, true);
+}
+
+Verdict Oracle::judge_live(std::size_t page, const Result<PageHeader>& result, std::span<const std::byte> bytes,
+                           const sim::Media& media, std::uint64_t length) const {
+  return judge(page, result, bytes, media, length, model_[page].acked, false);
+}
+
+PageState Oracle::superblock_state(const sim::FileState& file, std::uint64_t offset) const {
+  if (offset + page_size_.bytes() > file.length) return PageState::absent;
+  const sim::WriteRecord* first = file.durable.record(offset / kSectorBytes);
+  std::uint64_t bad_sector = 0;
+  if (!file.durable.read(offset, scratch_, bad_sector)) return PageState::unreadable;
+  if (std::all_of(scratch_.begin(), scratch_.end(), [](std::byte b) { return b == std::byte{}; }))
+    return PageState::absent;
+  if (decode_superblock_page(scratch_, offset)) return PageState::intact;
+  return first != nullptr && first->misdirected() ? PageState::foreign : PageState::damaged;
+}
+
+Verdict Oracle::judge_open(const PageError* error, bool interrupted_create, const sim::FileState* file) const {
+  const auto broken_open = [](Invariant invariant, std::string what) {
+    return Verdict{Verdict::Kind::broken, invariant, "open: " + std::move(what)};
+  };
+  if (file == nullptr) {
+    if (created_)
+      return broken_open(Invariant::durability, "create had returned Ok, but the crash lost the file's name");
+    if (error == nullptr || error->code != ErrorCode::not_found)
+      return broken_open(Invariant::typed_errors, "the file is missing, and open does not say not_found");
+    return {};
+  }
+  const PageState slot[] = {superblock_state(*file, kSlots[0]), superblock_state(*file, kSlots[1])};
+  const bool sound = slot[0] == PageState::intact || slot[1] == PageState::intact;
+  const bool unreadable = slot[0] == PageState::unreadable || slot[1] == PageState::unreadable;
+  const bool untouched = slot[0] == PageState::absent && slot[1] == PageState::absent;
+  const std::string slots = fmt::format("superblocks {} and {}", faults::name(slot[0]), faults::name(slot[1]));
+  if (error == nullptr) {
+    if (interrupted_create ? created_ || !untouched : !sound)
+      return broken_open(Invariant::integrity, "Ok, with " + slots);
+    return {};
+  }
+  if (unreadable) {
+    if (error->code == ErrorCode::io_error) return {Verdict::Kind::detected, {}, {}};
+    return broken_open(Invariant::typed_errors, fmt::format("{}, with {}", name(error->code), slots));
+  }
+  if (sound || untouched)
+    return broken_open(Invariant::durability, fmt::format("{}, with {}", name(error->code), slots));
+  switch (error->code) {
+    case ErrorCode::superblock_damaged:
+    case ErrorCode::not_a_page_file:
+    case ErrorCode::headerless_file:
+      return {Verdict::Kind::detected, {}, {}};
+    default:
+      return broken_open(Invariant::typed_errors, fmt::format("{}, with {}", name(error->code), slots));
+  }
+}
+
+}  // namespace pagedb::scenarios

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//
+// Oracle: what was asked of the page file, what was acknowledged, and therefore what may be found.
+//
+// It shares no code with the engine: it reads the medium's sector versions itself, decodes pages with its own reader,
+// and knows from the workload's own records what was written. Intent is recorded before a call and its result after, so
+// that either outcome of an unfinished call stays legal.
+//
+// Legal after a crash: for each page, any version from its *floor* (the newest one that a successful sync covered)
+// onwards. Legal in a running process: any version from the newest acknowledged one onwards. Each distinct page is
+// decoded once, when it is written; after that, versions are told by identity.
+//
+// LSNs are handed out by the oracle, one a version, so an LSN names a version.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/page_file.h"
+#include "engine/types.h"
+#include "faults/obligations.h"
+#include "scenarios/result.h"
+#include "sim/file_state.h"
+#include "sim/media.h"
+
+namespace pagedb::scenarios {
+
+/// Tags that the oracle gives to writes: an LSN, or this bit and a superblock's generation.
+inline constexpr std::uint64_t kSuperblockTag = std::uint64_t{1} << 63;
+
+/// What judging a page gave.
+struct Verdict {
+  enum class Kind : std::uint8_t { legal, repaired, detected, excused, broken } kind = Kind::legal;
+  Invariant invariant{};  ///< broken: which promise
+  std::string message;    ///< broken: one line
+};
+
+/// Names the moment at which a sync was asked for.
+struct SyncTicket {
+  std::uint64_t acks = 0;
+  std::uint64_t losses = 0;
+};
+
+class Oracle {
+ public:
+  /// A model of a file of pages of `page_size`, of which the workload uses `pages`.
+  Oracle(PageSize page_size, std::vector<PageId> pages, std::uint64_t seed, sim::Arena& arena);
+
+  [[nodiscard]] PageSize page_size() const noexcept { return page_size_; }
+  [[nodiscard]] const std::vector<PageId>& pages() const noexcept { return pages_; }
+
+  // What the workload does. `page` is an index into pages().
+
+  /// A new version of a page is about to be written: fills `out` (a whole page) with its contents and LSN. Returns the
+  /// LSN.
+  std::uint64_t intend(std::size_t page, std::span<std::byte> out);
+  /// The write of version `lsn` has returned.
+  void returned(std::uint64_t lsn, bool ok);
+  /// A sync is about to be asked for.
+  [[nodiscard]] SyncTicket sync_begins() const noexcept { return {acks_, losses_}; }
+  /// It has returned. A failed one makes everything acknowledged so far, but not yet covered, doubtful for ever.
+  void sync_returned(const SyncTicket& ticket, bool ok);
+  /// `create` has returned Ok: the file must be there and open from now on.
+  void created() noexcept;
+  [[nodiscard]] bool is_created() const noexcept { return created_; }
+  /// Puts the contents of version `lsn` into `out`, as `intend` did; for a log that replays it.
+  void fill(std::uint64_t lsn, std::span<std::byte> out) const;
+  /// Versions from `lsn` on have durable images in a log that recovery reads; see Protection::full_images. `lsn` never
+  /// decreases.
+  void images_from(std::uint64_t lsn) noexcept;
+  /// A log holds the images; `images_from` applies.
+  void has_log() noexcept { log_ = true; }
+
+  // What the disk tells.
+
+  /// A write of the page file was submitted: sets its tag, and takes note when the device misdirects it. An ill-formed
+  /// page, or one sent to the wrong place, is a broken promise of the engine.
+  [[nodiscard]] Verdict submitted(sim::WriteRecord& record);
+  // Judging.
+
+  /// What stands in the place of page index `page` on `media`, given the newest version that must not be lost (its LSN;
+  /// 0: none).
+  [[nodiscard]] faults::PageState state(const sim::Media& media, std::uint64_t length, std::size_t page,
+                                        std::uint64_t floor) const;
+  /// Judges what reading page index `page` gave in a recovered file, of which `media` is what the crash left.
+  [[nodiscard]] Verdict judge_recovered(std::size_t page, const Result<PageHeader>& result,
+                                        std::span<const std::byte> bytes, const sim::Media& media,
+                                        std::uint64_t length) const;
+  /// Judges what reading page index `page` gave in the running process, of whose view `media` is.
+  [[nodiscard]] Verdict judge_live(std::size_t page, const Result<PageHeader>& result, std::span<const std::byte> bytes,
+                                   const sim::Media& media, std::uint64_t length) const;
+  /// Judges how opening the file after a crash ended. `file` is what the crash left of it; null: nothing.
+  [[nodiscard]] Verdict judge_open(const PageError* error, bool interrupted_create, const sim::FileState* file) const;
+
+  /// Identity of all obligations: equal when the same versions must survive.
+  [[nodiscard]] sim::StateHash obligations() const noexcept { return obligations_; }
+  /// Newest version of page index `page` that a sync covered; 0: none.
+  [[nodiscard]] std::uint64_t floor(std::size_t page) const noexcept { return model_[page].floor; }
+  /// Whether page index `page` was ever written to, or meant to be.
+  [[nodiscard]] bool ever_written(std::size_t page) const noexcept { return !model_[page].versions.empty(); }
+  /// Index of the page at byte `offset`, if the workload uses it.
+  [[nodiscard]] std::optional<std::size_t> index_at(std::uint64_t offset) const noexcept;
+
+ private:
+  struct Version {
+    std::size_t page = 0;
+    const std::byte* payload = nullptr;
+    std::uint64_t acked = 0;         // on the clock of acknowledgements; 0: not, or failed
+    std::uint64_t first_record = 0;  // id of the first write that carried it
+    std::uint64_t doubtful = 0;      // the failed sync (counted from 1) that may have dropped it; 0: none
+    bool misdirected = false;        // the device put it, or a part of it, somewhere else
+  };
+  struct PageModel {
+    std::vector<std::uint64_t> versions;  // LSNs, oldest first
+    std::uint64_t floor = 0;
+    std::uint64_t acked = 0;  // newest acknowledged
+    bool hit = false;         // a misdirected write landed here
+  };
+
+  [[nodiscard]] const Version* version(std::uint64_t lsn) const noexcept {
+    return lsn == 0 || lsn > versions_.size() ? nullptr : &versions_[lsn - 1];
+  }
+  [[nodiscard]] bool matches(std::size_t page, std::uint64_t lsn, std::span<const std::byte> bytes) const noexcept;
+  [[nodiscard]] Verdict judge(std::size_t page, const Result<PageHeader>& result, std::span<const std::byte> bytes,
+                              const sim::Media& media, std::uint64_t length, std::uint64_t floor, bool recovered) const;
+  [[nodiscard]] std::uint64_t effective_floor(std::size_t page, std::uint64_t floor) const noexcept;
+  [[nodiscard]] bool promise_kept(const sim::Media& media, std::uint64_t length, std::size_t page,
+                                  std::uint64_t floor) const;
+  [[nodiscard]] faults::PageState superblock_state(const sim::FileState& file, std::uint64_t offset) const;
+  [[nodiscard]] Verdict broken(Invariant invariant, std::size_t page, const std::string& what) const;
+  void raise_floor(std::size_t page, std::uint64_t lsn);
+
+  PageSize page_size_;
+  std::vector<PageId> pages_;
+  std::uint64_t seed_;
+  sim::Arena& arena_;
+  std::vector<Version> versions_;  // index: LSN - 1
+  std::vector<PageModel> model_;
+  std::uint64_t acks_ = 0;
+  std::uint64_t losses_ = 0;  // failed syncs so far
+  std::uint64_t images_from_ = 1;
+  bool log_ = false;
+  bool created_ = false;
+  mutable std::vector<std::byte> scratch_;
+  sim::StateHash obligations_;
+};
+
+}  // namespace pagedb::scenarios

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//
+// The oracle's own reader of the on-disk format, written from engine/FORMAT.md and sharing no code with the engine: its
+// own CRC32C, page and superblock decoder.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace pagedb::scenarios {
+
+/// CRC32C (Castagnoli) of `bytes`, continued from `crc` (0 to start). Uses the SSE4.2 instruction where the CPU has it.
+[[nodiscard]] std::uint32_t reference_crc32c(std::uint32_t crc, std::span<const std::byte> bytes) noexcept;
+
+/// The facts of a page that verifies.
+struct ReferencePage {
+  std::uint64_t page_id = 0;
+  std::uint64_t lsn = 0;
+  std::uint16_t flags = 0;
+  std::uint32_t reserved = 0;
+};
+
+/// Decodes a whole page: magic, version and checksum must be right. Says nothing of where the page belongs.
+[[nodiscard]] std::optional<ReferencePage> decode_page(std::span<const std::byte> page) noexcept;
+
+/// The facts of a superblock that verifies.
+struct ReferenceSuperblock {
+  std::uint32_t page_size = 0;
+  std::uint64_t generation = 0;
+};
+
+/// Decodes a superblock that stands at byte `offset` of its file.
+[[nodiscard]] std::optional<ReferenceSuperblock> decode_superblock_page(std::span<const std::byte> page,
+                                                                        std::uint64_t offset) noexcept;
+
+}  // namespace pagedb::scenarios

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+#include "scenarios/subject.h"
+
+namespace pagedb::scenarios {
+namespace {
+
+class PageFileSubject final : public Subject {
+ public:
+  explicit PageFileSubject(std::unique_ptr<PageFile> file) : file_(std::move(file)) {}
+  Result<PageHeader> read(PageId id, std::span<std::byte> page) override { return file_->read(id, page); }
+  Result<void> write(PageId id, std::span<std::byte> page) override { return file_->write(id, page); }
+  Result<void> read_batch(std::span<PageIo> batch) override { return file_->read_batch(batch); }
+  Result<void> write_batch(std::span<PageIo> batch) override { return file_->write_batch(batch); }
+  Result<void> sync() override { return file_->sync(); }
+  bool poisoned() const override { return file_->poisoned(); }
+  OpenReport open_report() const override { return file_->open_report(); }
+
+ private:
+  std::unique_ptr<PageFile> file_;
+};
+
+std::unique_ptr<Subject> wrap(std::unique_ptr<PageFile> file) {
+  return std::make_unique<PageFileSubject>(std::move(file));
+}
+
+class ProductionEngine final : public Engine {
+ public:
+  Result<std::unique_ptr<Subject>> create(Scheduler& scheduler, IoBackend& backend, const std::string& path,
+                                          PageSize page_size, const FileId& id) const override {
+    return PageFile::create(scheduler, backend, path, page_size, id).map(wrap);
+  }
+  Result<std::unique_ptr<Subject>> open(Scheduler& scheduler, IoBackend& backend, const std::string& path,
+                                        const OpenOptions& options) const override {
+    return PageFile::open(scheduler, backend, path, options).map(wrap);
+  }
+};
+
+}  // namespace
+
+const Engine& production_engine() {
+  static const ProductionEngine engine;
+  return engine;
+}
+
+}  // namespace pagedb::scenarios

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//
+// Subject: the page store under test, as the workloads see it.
+//
+// The production one is pagedb::PageFile, through its public header and nothing else. Tests put deliberately wrong ones
+// here, to show that each invariant fires; an engine of your own fits as well.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/error.h"
+#include "engine/io/backend.h"
+#include "engine/page_file.h"
+#include "engine/scheduler.h"
+#include "engine/types.h"
+
+namespace pagedb::scenarios {
+
+/// An open page store. The contract of each call is that of PageFile's member of the same name.
+class Subject {
+ public:
+  virtual ~Subject() = default;
+  [[nodiscard]] virtual Result<PageHeader> read(PageId id, std::span<std::byte> page) = 0;
+  [[nodiscard]] virtual Result<void> write(PageId id, std::span<std::byte> page) = 0;
+  [[nodiscard]] virtual Result<void> read_batch(std::span<PageIo> batch) = 0;
+  [[nodiscard]] virtual Result<void> write_batch(std::span<PageIo> batch) = 0;
+  [[nodiscard]] virtual Result<void> sync() = 0;
+  [[nodiscard]] virtual bool poisoned() const = 0;
+  [[nodiscard]] virtual OpenReport open_report() const = 0;
+};
+
+/// Makes and opens page stores.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  [[nodiscard]] virtual Result<std::unique_ptr<Subject>> create(Scheduler& scheduler, IoBackend& backend,
+                                                                const std::string& path, PageSize page_size,
+                                                                const FileId& id) const = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<Subject>> open(Scheduler& scheduler, IoBackend& backend,
+                                                              const std::string& path,
+                                                              const OpenOptions& options) const = 0;
+};
+
+/// The engine that ships.
+[[nodiscard]] const Engine& production_engine();
+
+}  // namespace pagedb::scenarios
