@@ -148,7 +148,7 @@ FNR == 2 && is_script && $0 != spdx { report("spdx", 2, "no SPDX line after #! -
   if (has_word(code, "system_clock")) report("banned", FNR, "system_clock - use the Scheduler's now(), or steady_clock in tools")
   if (code ~ /std::shuffle/) report("banned", FNR, "std::shuffle differs between libraries - draw each swap")
   if (code ~ /std::[a-z_]*_distribution/) report("banned", FNR, "std distributions differ between libraries - draw a small integer")
-  if (code ~ /(^|[^A-Za-z0-9_.>])s?rand(om)?\(/) report("banned", FNR, "rand() - draw from Choices")
+  if (code ~ /(^|[^A-Za-z0-9_.>])(s?rand\(|random\(\))/) report("banned", FNR, "rand() - draw from Choices")
   if (deterministic && !is_test && code ~ /unordered_(multi)?(map|set)/)
     report("unordered", FNR, "unordered container where a trace or decision can see its order - use a vector, std::map or std::set")
   if (shipped) {
