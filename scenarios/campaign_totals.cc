@@ -4,6 +4,7 @@
 #include "scenarios/campaign_totals.h"
 
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 
 #include "engine/check.h"
@@ -54,14 +55,7 @@ void CampaignTotals::add(std::size_t assignment, std::uint64_t seed, RunResult r
   result_.totals += result.counters;
   totals.violations += result.violations.size();
   result_.violations_found += result.violations.size();
-  for (Violation& violation : result.violations) {
-    violation.scenario = totals.name;
-    violation.seed = seed;
-    violation.profile = totals.profile;
-    violation.command = replay_command(program_, *assignments_[assignment].scenario, seed, totals.profile);
-    result_.violations.push_back(std::move(violation));
-  }
-  if (result_.violations.size() > 2 * kViolationsKept) keep_first_violations();
+  if (!result.violations.empty()) keep(assignment, seed, std::move(result.violations));
 
   if (--block->second.missing > 0) return;
   sim::Trace hash;
@@ -71,15 +65,26 @@ void CampaignTotals::add(std::size_t assignment, std::uint64_t seed, RunResult r
   open_.erase(block);
 }
 
-void CampaignTotals::keep_first_violations() {
-  std::ranges::stable_sort(result_.violations, {}, [&](const Violation& violation) {
-    return std::tuple(order_.at(violation.scenario), violation.seed);
-  });
-  if (result_.violations.size() > kViolationsKept) result_.violations.resize(kViolationsKept);
+// Keeps the first thousand or a few more, in an order that does not depend on when they come.
+void CampaignTotals::keep(std::size_t assignment, std::uint64_t seed, std::vector<Violation> violations) {
+  for (Violation& violation : violations) {
+    violation.scenario = result_.scenarios[assignment].name;
+    violation.seed = seed;
+    violation.profile = result_.scenarios[assignment].profile;
+    violation.command = replay_command(program_, *assignments_[assignment].scenario, seed, violation.profile);
+  }
+  kept_ += violations.size();
+  violations_[{assignment, seed}] = std::move(violations);
+  while (kept_ - violations_.rbegin()->second.size() >= kViolationsKept) {
+    kept_ -= violations_.rbegin()->second.size();
+    violations_.erase(std::prev(violations_.end()));
+  }
 }
 
 CampaignResult CampaignTotals::take() {
-  keep_first_violations();
+  for (auto& [seed, violations] : violations_)
+    for (Violation& violation : violations)
+      if (result_.violations.size() < kViolationsKept) result_.violations.push_back(std::move(violation));
   std::ranges::sort(result_.blocks, {}, [](const BlockHash& block) { return std::tuple(block.scenario, block.first); });
   std::ranges::sort(result_.nondeterminism, {},
                     [&](const Nondeterminism& entry) { return std::tuple(order_.at(entry.scenario), entry.seed); });

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "scenarios/campaign.h"
 #include "scenarios/worker.h"
@@ -37,12 +38,15 @@ class CampaignTotals {
     std::uint64_t missing = 0;
     std::array<std::uint64_t, kSeedBlock> hashes{};
   };
-  void keep_first_violations();
+  void keep(std::size_t assignment, std::uint64_t seed, std::vector<Violation> violations);
 
   std::span<const Assignment> assignments_;
   std::string program_;
   std::map<std::pair<std::size_t, std::uint64_t>, Block> open_;  // by assignment and first seed
   std::map<std::string, std::size_t> order_;                     // of scenarios, by name
+  std::map<std::pair<std::size_t, std::uint64_t>, std::vector<Violation>>
+      violations_;  // the first, by assignment and seed
+  std::size_t kept_ = 0;
   CampaignResult result_;
 };
 

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//
+// The timeline for people.
+#include "reports/timeline.h"
+
+#include <fmt/format.h>
+
+#include "reports/branches.h"
+#include "reports/text.h"
+
+namespace pagedb::reports {
+namespace {
+
+using sim::EventKind;
+
+Colour colour_of(EventKind kind) {
+  switch (kind) {
+    case EventKind::crash:
+      return Colour::bold;
+    case EventKind::fault:
+    case EventKind::lost:
+    case EventKind::damaged:
+      return Colour::yellow;
+    case EventKind::page_error:
+      return Colour::red;
+    case EventKind::boundary:
+    case EventKind::task_run:
+      return Colour::dim;
+    default:
+      return Colour::none;
+  }
+}
+
+std::string folded(std::uint64_t first, std::uint64_t last, std::size_t events) {
+  if (first == last)
+    return fmt::format("      ... crash branch {} hangs here ({} events; --branch {} shows it)\n", first, events,
+                       first);
+  return fmt::format("      ... crash branches {} to {} hang here ({} events; --branch N shows one)\n", first, last,
+                     events);
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> last_branch(std::span<const sim::Event> events) {
+  std::optional<std::uint64_t> last;
+  for (const sim::Event& event : events)
+    if (event.kind == EventKind::crash && event.depth == 1) last = event.a;
+  return last;
+}
+
+std::string timeline(std::span<const sim::Event> events, std::optional<std::uint64_t> branch, bool colour) {
+  std::string out;
+  BranchOf branch_of;
+  std::uint64_t first = 0, last = 0;
+  std::size_t hidden = 0;
+  const auto fold = [&] {
+    if (hidden > 0) out += paint(folded(first, last, hidden), Colour::dim, colour);
+    hidden = 0;
+  };
+  for (const sim::Event& event : events) {
+    const std::uint64_t here = branch_of(event);
+    if (here != 0 && here != branch) {
+      if (hidden++ == 0) first = here;
+      last = here;
+      continue;
+    }
+    fold();
+    out += paint(sim::to_text(event), colour_of(event.kind), colour) + '\n';
+  }
+  fold();
+  return out;
+}
+
+}  // namespace pagedb::reports
