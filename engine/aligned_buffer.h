@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "engine/error.h"
 
@@ -21,6 +22,15 @@ class AlignedBuffer {
 
   /// Owns nothing; size() is 0.
   AlignedBuffer() = default;
+  /// Takes over what `other` owns, which then owns nothing.
+  AlignedBuffer(AlignedBuffer&& other) noexcept
+      : memory_(std::move(other.memory_)), size_(std::exchange(other.size_, 0)) {}
+  /// Frees what it owns, and takes over what `other` owns, which then owns nothing.
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
+    memory_ = std::move(other.memory_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
 
   /// `bytes` zeroed bytes at a multiple of `alignment` (a power of two), or out_of_memory.
   [[nodiscard]] static Result<AlignedBuffer> allocate(std::size_t bytes, std::size_t alignment = kAlignment) noexcept;
