@@ -60,7 +60,7 @@ function may_include(header) {
   if (folder == "faults") return header ~ /^(faults\/|engine\/io\/|engine\/(types|error|scheduler|check|function_ref)\.h$)/
   if (folder == "sim") return header ~ /^(sim|faults|engine)\//
   if (folder == "scenarios") return header ~ /^(scenarios|sim|faults|engine)\//
-  if (folder == "reports") return header ~ /^(reports|faults)\// || header == "scenarios/result.h" || header == "sim/trace.h"
+  if (folder == "reports") return header ~ /^(reports|faults)\// || header ~ /^scenarios\/(campaign_)?result\.h$/ || header == "sim/trace.h"
   return header !~ /^tools\//
 }
 
