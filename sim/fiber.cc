@@ -5,6 +5,7 @@
 #include "sim/fiber.h"
 
 #include <sys/mman.h>
+#include <sys/single_threaded.h>
 #include <unistd.h>
 
 #include <boost/context/detail/fcontext.hpp>
@@ -73,6 +74,11 @@ StackPool::StackPool(std::size_t stack_bytes) {
   const std::size_t rounded = (stack_bytes + page - 1) / page * page;
   PAGEDB_CHECK(rounded >= 4 * page, "a stack needs some pages");
   impl_ = std::make_unique<Impl>(Impl{page, rounded, {}, {}});
+#if defined(PAGEDB_SIM_TSAN)
+  // The C++ library counts references without atomics while glibc knows of one thread only. To the race detector fibers
+  // are threads, so it must not: else every shared_ptr that two fibers share is reported.
+  __libc_single_threaded = 0;
+#endif
 }
 
 StackPool::~StackPool() {

@@ -47,7 +47,8 @@ struct SimLimits {
 
 class SimScheduler final : public Scheduler {
  public:
-  /// `depth` stands in the events it traces. `stacks` is shared between the schedulers of a run, so that fibers cost no mmap.
+  /// `parent` must belong to this scheduler's run alone (a recovery's own span, say): its decisions are keyed below it. `depth` stands in the events it
+  /// traces. `stacks` is shared between the schedulers of a run, so that fibers cost no mmap.
   SimScheduler(Choices& choices, const Span& parent, Trace& trace, StackPool& stacks, const SimLimits& limits = {}, std::uint8_t depth = 0);
   ~SimScheduler() override;
 
@@ -60,7 +61,8 @@ class SimScheduler final : public Scheduler {
   Time now() noexcept override;
   void relax(unsigned attempt) noexcept override;
 
-  /// Calls `event.fire()` on the event loop at virtual time `at` (not before now). The event must stay alive until then.
+  /// Calls `event.fire()` on the event loop at virtual time `at` (not before now). The event must stay alive until then. It may unpark, spawn and add events, but
+  /// must not wait. For ThreadSanitizer, what it unparks is ordered after the task that added it, and after nothing else.
   void at(Time at, TimedEvent& event);
 
   /// Called once, when the simulation cannot go on (deadlock, limits). It must make every waiter's condition true (the disk seals itself, for example):
