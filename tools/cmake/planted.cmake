@@ -23,7 +23,7 @@ function(planted_bug file)
   if(PLANT_TARGET MATCHES "\\.cc$")
     set(sources ${copy})
     string(REGEX REPLACE "^engine/" "" object ${PLANT_TARGET})
-    string(REPLACE "." "\\." object "/pagedb_engine.dir/${object}.o$")
+    string(REPLACE "." "[.]" object "/pagedb_engine.dir/(./)?${object}.o$")  # sources are paths: no backslashes
     set(replaced $<FILTER:$<TARGET_OBJECTS:pagedb_engine>,INCLUDE,${object}>)
     set(kept $<FILTER:$<TARGET_OBJECTS:pagedb_engine>,EXCLUDE,${object}>)
   else()
@@ -43,12 +43,13 @@ function(planted_bug file)
     COMMAND ${CMAKE_COMMAND} -DNAME=${name} "-DORIGINAL=$<JOIN:${replaced},|>" "-DPLANTED=$<JOIN:$<TARGET_OBJECTS:planted_${name}>,|>"
       -DOBJCOPY=${CMAKE_OBJCOPY} -DOBJDUMP=${CMAKE_OBJDUMP} -DWORK=${tree} -DSTAMP=${stamp} -P ${scripts}/compare.cmake
     DEPENDS pagedb_engine $<TARGET_OBJECTS:planted_${name}> ${scripts}/compare.cmake VERBATIM)
+  add_custom_target(planted_${name}_changed DEPENDS ${stamp})
 
   set(program pagesim_planted_${name})
   get_target_property(libraries pagesim LINK_LIBRARIES)
-  add_executable(${program} $<TARGET_OBJECTS:pagesim> $<TARGET_OBJECTS:planted_${name}> ${kept} ${stamp})
+  add_executable(${program} $<TARGET_OBJECTS:pagesim> $<TARGET_OBJECTS:planted_${name}> ${kept})
   target_link_libraries(${program} PRIVATE ${libraries})
-  add_dependencies(${program} pagedb_engine pagesim)
+  add_dependencies(${program} pagedb_engine pagesim planted_${name}_changed)
 
   add_test(NAME planted.${name}
     COMMAND ${CMAKE_COMMAND} -DPROGRAM=$<TARGET_FILE:${program}> -DPLANT=${file} -DSEEDS=0..200 -P ${scripts}/run.cmake)
