@@ -2,10 +2,12 @@
 //
 // Choices: where every decision of a simulated run comes from.
 //
-// A decision is a small integer in [0, n), drawn under a key: (span, site, occurrence within the span). A span is born with the thing it belongs to
-// (a run, a fiber, an operation, an I/O, a crash), and its id follows from its parent's id and its ordinal, so deleting one thing leaves the keys of the others alone.
-// Zero is always the simplest outcome: stop, no fault, same fiber, nothing lost. Sources: PrngChoices (campaigns), RecordingChoices and ReplayChoices (a log of keys, replayed strictly),
-// ByteChoices (a fuzzer's input). More can be added behind the same interface: an odometer for exhaustive runs, an edited log for shrinking.
+// A decision is a small integer in [0, n), drawn under a key: (span, site, occurrence within the span). A span is born
+// with the thing it belongs to (a run, a fiber, an operation, an I/O, a crash), and its id follows from its parent's id
+// and its ordinal, so deleting one thing leaves the keys of the others alone. Zero is always the simplest outcome:
+// stop, no fault, same fiber, nothing lost. Sources: PrngChoices (campaigns), RecordingChoices and ReplayChoices (a log
+// of keys, replayed strictly), ByteChoices (a fuzzer's input). More can be added behind the same interface: an odometer
+// for exhaustive runs, an edited log for shrinking.
 //
 // Not thread-safe: a run is single-threaded by construction.
 #pragma once
@@ -23,26 +25,26 @@ namespace pagedb::sim {
 /// Where in a run a decision is made. Append only: the numbers stand in recorded logs.
 enum class Site : std::uint8_t {
   // scheduler and disk
-  next_fiber,         ///< which ready fiber runs next
-  io_latency,         ///< how long a request takes
-  io_fault,           ///< whether, and which, fault hits a request
-  fault_detail,       ///< where and how exactly (sector, bit, errno, target)
-  overlap,            ///< old or new sector for a read that races a write
+  next_fiber,    ///< which ready fiber runs next
+  io_latency,    ///< how long a request takes
+  io_fault,      ///< whether, and which, fault hits a request
+  fault_detail,  ///< where and how exactly (sector, bit, errno, target)
+  overlap,       ///< old or new sector for a read that races a write
   // crash
-  crash_mode,         ///< which family of fates a crash draws from
-  request_fate,       ///< whole, lost or torn
-  unit_fate,          ///< one fate unit: kept, lost, damaged
-  length_fate,        ///< which length or directory entry survived
-  nested_boundary,    ///< at which boundary of a recovery the nested crash comes
-  media_fault,        ///< rot and latent errors while the power was off
+  crash_mode,       ///< which family of fates a crash draws from
+  request_fate,     ///< whole, lost or torn
+  unit_fate,        ///< one fate unit: kept, lost, damaged
+  length_fate,      ///< which length or directory entry survived
+  nested_boundary,  ///< at which boundary of a recovery the nested crash comes
+  media_fault,      ///< rot and latent errors while the power was off
   // workload
-  op_kind,            ///< what a workload does next
-  op_page,            ///< on which page
-  op_size,            ///< on how many pages
-  op_value,           ///< with which contents
-  think_time,         ///< pause between operations
-  plan,               ///< run-wide set-up of a scenario (swarm)
-  count_,             ///< number of sites
+  op_kind,     ///< what a workload does next
+  op_page,     ///< on which page
+  op_size,     ///< on how many pages
+  op_value,    ///< with which contents
+  think_time,  ///< pause between operations
+  plan,        ///< run-wide set-up of a scenario (swarm)
+  count_,      ///< number of sites
 };
 inline constexpr std::size_t kSiteCount = static_cast<std::size_t>(Site::count_);
 
@@ -62,7 +64,8 @@ class Span {
  public:
   /// The root span of a run.
   Span() = default;
-  /// The `ordinal`-th child of `parent` that is of kind `kind` (any small number that tells the kinds of children apart).
+  /// The `ordinal`-th child of `parent` that is of kind `kind` (any small number that tells the kinds of children
+  /// apart).
   Span(const Span& parent, std::uint32_t kind, std::uint64_t ordinal) noexcept : id_(mix(parent.id_, kind, ordinal)) {}
 
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
@@ -110,8 +113,8 @@ class Choices {
   }
 };
 
-/// Counter-based PRNG (Philox 4x32-10; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11) over (seed, key): a decision
-/// depends on nothing but its key, so one new draw does not shift the others.
+/// Counter-based PRNG (Philox 4x32-10; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11) over (seed,
+/// key): a decision depends on nothing but its key, so one new draw does not shift the others.
 class PrngChoices final : public Choices {
  public:
   explicit PrngChoices(std::uint64_t seed) noexcept : seed_(seed) {}
@@ -144,11 +147,13 @@ class RecordingChoices final : public Choices {
   std::vector<RecordedChoice> log_;
 };
 
-/// Strict replay of a log: every draw must be the log's next entry (key and n). The first that is not is remembered, and zeros follow.
+/// Strict replay of a log: every draw must be the log's next entry (key and n). The first that is not is remembered,
+/// and zeros follow.
 class ReplayChoices final : public Choices {
  public:
   explicit ReplayChoices(std::vector<RecordedChoice> log) noexcept : log_(std::move(log)) {}
-  /// Empty while draws and log agree and, once `finish` was called, when the whole log was used; else one line about the first difference.
+  /// Empty while draws and log agree and, once `finish` was called, when the whole log was used; else one line about
+  /// the first difference.
   [[nodiscard]] const std::string& mismatch() const noexcept { return mismatch_; }
   /// Says that the run has ended: unused entries are a mismatch.
   void finish();
@@ -175,9 +180,11 @@ class ByteChoices final : public Choices {
   std::span<const std::uint8_t> bytes_;
 };
 
-/// Text form of a log, a line a decision (`span-in-hex site occurrence n value`): what a `.choices` file holds after its header.
+/// Text form of a log, a line a decision (`span-in-hex site occurrence n value`): what a `.choices` file holds after
+/// its header.
 [[nodiscard]] std::string to_text(std::span<const RecordedChoice> log);
-/// Reads to_text's form back into `log`. On a malformed line: false, `log` is empty, and `error` names the line and what is wrong with it.
+/// Reads to_text's form back into `log`. On a malformed line: false, `log` is empty, and `error` names the line and
+/// what is wrong with it.
 [[nodiscard]] bool from_text(std::string_view text, std::vector<RecordedChoice>& log, std::string& error);
 
 }  // namespace pagedb::sim

@@ -2,11 +2,13 @@
 //
 // SimScheduler: the engine's Scheduler in virtual time, on fibers.
 //
-// One operating system thread, one fiber a task, one event queue. Time advances only when no fiber is ready. Which ready fiber runs next is a decision
-// (Site::next_fiber; 0: the one that became ready first). Timed events at the same time run in the order in which they were added.
+// One operating system thread, one fiber a task, one event queue. Time advances only when no fiber is ready. Which
+// ready fiber runs next is a decision (Site::next_fiber; 0: the one that became ready first). Timed events at the same
+// time run in the order in which they were added.
 //
-// The code that owns the scheduler is its *root task*: it may park and join like any task, and while it waits the event loop runs on its own stack. A recovery that
-// starts no tasks therefore runs without a single context switch. Schedulers nest: a root may itself run inside a fiber of another SimScheduler.
+// The code that owns the scheduler is its *root task*: it may park and join like any task, and while it waits the event
+// loop runs on its own stack. A recovery that starts no tasks therefore runs without a single context switch.
+// Schedulers nest: a root may itself run inside a fiber of another SimScheduler.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +24,8 @@
 
 namespace pagedb::sim {
 
-/// A thing that happens at a point in virtual time. Intrusive: whoever schedules an event owns its storage, so the queue never allocates per event.
+/// A thing that happens at a point in virtual time. Intrusive: whoever schedules an event owns its storage, so the
+/// queue never allocates per event.
 class TimedEvent {
  public:
   virtual void fire() = 0;
@@ -34,9 +37,9 @@ class TimedEvent {
 /// Why a simulation stopped being able to go on.
 enum class Stall : std::uint8_t {
   none,
-  deadlock,   ///< every task parked for ever and no event pending
-  step_limit, ///< more scheduler steps than allowed
-  time_limit, ///< more virtual time than allowed
+  deadlock,    ///< every task parked for ever and no event pending
+  step_limit,  ///< more scheduler steps than allowed
+  time_limit,  ///< more virtual time than allowed
 };
 
 /// Bounds after which a simulation counts as stuck.
@@ -47,9 +50,11 @@ struct SimLimits {
 
 class SimScheduler final : public Scheduler {
  public:
-  /// `parent` must belong to this scheduler's run alone (a recovery's own span, say): its decisions are keyed below it. `depth` stands in the events it
-  /// traces. `stacks` is shared between the schedulers of a run, so that fibers cost no mmap.
-  SimScheduler(Choices& choices, const Span& parent, Trace& trace, StackPool& stacks, const SimLimits& limits = {}, std::uint8_t depth = 0);
+  /// `parent` must belong to this scheduler's run alone (a recovery's own span, say): its decisions are keyed below it.
+  /// `depth` stands in the events it traces. `stacks` is shared between the schedulers of a run, so that fibers cost no
+  /// mmap.
+  SimScheduler(Choices& choices, const Span& parent, Trace& trace, StackPool& stacks, const SimLimits& limits = {},
+               std::uint8_t depth = 0);
   ~SimScheduler() override;
 
   // Scheduler
@@ -61,12 +66,14 @@ class SimScheduler final : public Scheduler {
   Time now() noexcept override;
   void relax(unsigned attempt) noexcept override;
 
-  /// Calls `event.fire()` on the event loop at virtual time `at` (not before now). The event must stay alive until then. It may unpark, spawn and add events, but
-  /// must not wait. For ThreadSanitizer, what it unparks is ordered after the task that added it, and after nothing else.
+  /// Calls `event.fire()` on the event loop at virtual time `at` (not before now). The event must stay alive until
+  /// then. It may unpark, spawn and add events, but must not wait. For ThreadSanitizer, what it unparks is ordered
+  /// after the task that added it, and after nothing else.
   void at(Time at, TimedEvent& event);
 
-  /// Called once, when the simulation cannot go on (deadlock, limits). It must make every waiter's condition true (the disk seals itself, for example):
-  /// from then on `park` returns at once, so that fibers unwind. If they still do not end within `steps_max` further steps, the process aborts.
+  /// Called once, when the simulation cannot go on (deadlock, limits). It must make every waiter's condition true (the
+  /// disk seals itself, for example): from then on `park` returns at once, so that fibers unwind. If they still do not
+  /// end within `steps_max` further steps, the process aborts.
   void on_stall(std::function<void(Stall)> handler);
   /// Why, if it happened.
   [[nodiscard]] Stall stall() const noexcept;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
-// The scheduler in virtual time: order, determinism, remembered unparks, deadlines, nesting, and what happens when
-// nothing can go on.
+// The scheduler in virtual time: order, determinism, remembered unparks, deadlines and nesting. What happens when nothing
+// can go on is in sim_scheduler_stall_test.cc.
 #include "sim/sim_scheduler.h"
 
 #include <gmock/gmock.h>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "sim/sanitizer.h"
+#include "sim/testing/world.h"
 
 namespace pagedb::sim {
 namespace {
@@ -21,76 +22,6 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using testing::ElementsAre;
-
-/// An event with a std::function for what happens.
-class Callback final : public TimedEvent {
- public:
-  explicit Callback(std::function<void()> action) : action_(std::move(action)) {}
-  void fire() override { action_(); }
-
- private:
-  std::function<void()> action_;
-};
-
-/// Text that several fibers write to. They do so on purpose without being ordered, so ThreadSanitizer does not look.
-class Log {
- public:
-  void operator+=(const std::string& text) {
-    const HarnessScope scope;
-    text_ += text;
-  }
-  [[nodiscard]] std::string text() const {
-    const HarnessScope scope;
-    return text_;
-  }
-
- private:
-  std::string text_;
-};
-
-/// A task id that is known only after the tasks that use it were spawned: nothing orders that, so ThreadSanitizer does
-/// not look.
-class LateId {
- public:
-  void operator=(TaskId id) {
-    const HarnessScope scope;
-    id_ = id;
-  }
-  operator TaskId() const {
-    const HarnessScope scope;
-    return id_;
-  }
-
- private:
-  TaskId id_;
-};
-
-/// Always takes the same decision, where there is one.
-class Always final : public Choices {
- public:
-  explicit Always(std::uint32_t value) : value_(value) {}
-
- protected:
-  std::uint32_t choose(const ChoiceKey& key, std::uint32_t n) override {
-    EXPECT_EQ(key.site, Site::next_fiber);
-    return std::min(value_, n - 1);
-  }
-
- private:
-  std::uint32_t value_;
-};
-
-/// A scheduler with all that it needs.
-struct World {
-  explicit World(const SimLimits& limits = {}, std::uint64_t seed = 1, bool keep = true)
-      : choices(seed), trace(keep), scheduler(choices, Span(), trace, stacks, limits) {}
-  explicit World(Choices& source) : choices(0), trace(true), scheduler(source, Span(), trace, stacks) {}
-
-  PrngChoices choices;
-  Trace trace;
-  StackPool stacks;
-  SimScheduler scheduler;
-};
 
 TEST(SimScheduler, ZeroRunsWhatBecameReadyFirst) {
   Always first(0);
@@ -434,114 +365,6 @@ TEST(SimScheduler, ASchedulerMayLiveInsideAnEventOfAnother) {
   EXPECT_TRUE(outer.park(kForever));
   EXPECT_EQ(inner_end, Time(microseconds(7)));
   EXPECT_EQ(outer.now(), Time(microseconds(3)));
-}
-
-TEST(SimScheduler, ADeadlockCallsTheHandlerOnceAndUnwinds) {
-  World world;
-  SimScheduler& scheduler = world.scheduler;
-  bool sealed = false;
-  std::vector<Stall> stalls;
-  scheduler.on_stall([&](Stall why) {
-    stalls.push_back(why);
-    sealed = true;
-  });
-  const auto is_sealed = [&] {
-    const HarnessScope scope;
-    return sealed;
-  };
-  std::vector<TaskId> ids;
-  for (int i = 0; i < 3; ++i) {
-    ids.push_back(scheduler.spawn("stuck", [&] {
-      while (!is_sealed()) (void)scheduler.park(kForever);
-      EXPECT_FALSE(scheduler.park(kForever));  // from here on nothing waits
-      scheduler.relax(9);
-    }));
-  }
-  for (const TaskId id : ids) scheduler.join(id);
-  EXPECT_THAT(stalls, ElementsAre(Stall::deadlock));
-  EXPECT_EQ(scheduler.stall(), Stall::deadlock);
-  EXPECT_EQ(scheduler.now(), Time(0));
-}
-
-TEST(SimScheduler, TheStepLimitStopsTasksThatRunInCircles) {
-  World world({.steps_max = 1'000});
-  SimScheduler& scheduler = world.scheduler;
-  bool sealed = false;
-  scheduler.on_stall([&](Stall) { sealed = true; });
-  const auto circle = [&] {
-    for (;;) {
-      scheduler.relax(0);
-      const HarnessScope scope;
-      if (sealed) return;
-    }
-  };
-  const TaskId one = scheduler.spawn("one", circle);
-  const TaskId two = scheduler.spawn("two", circle);
-  scheduler.join(one);
-  scheduler.join(two);
-  EXPECT_EQ(scheduler.stall(), Stall::step_limit);
-  EXPECT_GT(scheduler.steps(), 1'000u);
-  EXPECT_LT(scheduler.steps(), 1'010u);
-}
-
-TEST(SimScheduler, TheStepLimitStopsEventsThatFeedThemselves) {
-  World world({.steps_max = 1'000});
-  SimScheduler& scheduler = world.scheduler;
-  bool sealed = false;
-  scheduler.on_stall([&](Stall) { sealed = true; });
-  Callback tick([&] {
-    if (!sealed) scheduler.at(scheduler.now() + Time(1), tick);
-  });
-  scheduler.at(Time(1), tick);
-  EXPECT_FALSE(scheduler.park(kForever));
-  EXPECT_EQ(scheduler.stall(), Stall::step_limit);
-  EXPECT_EQ(scheduler.now(), Time(1'000));
-}
-
-TEST(SimScheduler, TheStepLimitReleasesParksWithDeadlines) {
-  World world({.steps_max = 100});
-  SimScheduler& scheduler = world.scheduler;
-  const TaskId sleeper = scheduler.spawn("sleeper", [&] { EXPECT_FALSE(scheduler.park(milliseconds(1))); });
-  while (scheduler.stall() == Stall::none) scheduler.relax(0);
-  scheduler.join(sleeper);
-  EXPECT_EQ(scheduler.stall(), Stall::step_limit);
-  EXPECT_LT(scheduler.now(), Time(milliseconds(1)));
-}
-
-TEST(SimScheduler, TheTimeLimitStopsTheClock) {
-  World world({.time_max = microseconds(100)});
-  SimScheduler& scheduler = world.scheduler;
-  EXPECT_FALSE(scheduler.park(microseconds(100)));
-  EXPECT_EQ(scheduler.stall(), Stall::none);
-  EXPECT_FALSE(scheduler.park(microseconds(101)));
-  EXPECT_EQ(scheduler.stall(), Stall::time_limit);
-  EXPECT_EQ(scheduler.now(), Time(microseconds(100)));
-}
-
-TEST(SimSchedulerDeathTest, TasksThatDoNotEndAfterAStallAbort) {
-  EXPECT_DEATH(
-      {
-        World world({.steps_max = 1'000});
-        const TaskId task = world.scheduler.spawn("for ever", [&] {
-          for (;;) (void)world.scheduler.park(kForever);
-        });
-        world.scheduler.join(task);
-      },
-      "simulation stalled \\(deadlock\\) and its tasks did not end within 1000 further steps");
-}
-
-TEST(SimSchedulerDeathTest, TasksThatJoinEachOtherAbort) {
-  EXPECT_DEATH(
-      {
-        World world;
-        SimScheduler& scheduler = world.scheduler;
-        TaskId one;
-        TaskId two;
-        one = scheduler.spawn("one", [&] { scheduler.join(two); });
-        two = scheduler.spawn("two", [&] { scheduler.join(one); });
-        (void)scheduler.park(kForever);  // a deadlock, which releases the root but no join
-      },
-      "every task must be joined");
 }
 
 TEST(SimSchedulerDeathTest, AnUnjoinedTaskAborts) {
