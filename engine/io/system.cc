@@ -5,8 +5,8 @@
 
 #include <fcntl.h>
 #include <liburing.h>
-#include <sched.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -115,6 +115,11 @@ unsigned System::uring_reap(io_uring& ring, std::span<UringCompletion> out) cons
   return taken;
 }
 
-void System::yield() const noexcept { ::sched_yield(); }
+pid_t System::thread_id() const noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
+
+void System::pause() const noexcept {
+  const timespec nap{0, 50'000};
+  ::nanosleep(&nap, nullptr);
+}
 
 }  // namespace pagedb

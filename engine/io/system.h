@@ -84,8 +84,10 @@ class System {
   /// Takes up to `out.size()` completions off the ring; no system call. How many there were.
   [[nodiscard]] virtual unsigned uring_reap(io_uring& ring, std::span<UringCompletion> out) const noexcept;
 
-  /// sched_yield(2).
-  virtual void yield() const noexcept;
+  /// gettid(2).
+  [[nodiscard]] virtual pid_t thread_id() const noexcept;
+  /// Sleeps for some 50 microseconds.
+  virtual void pause() const noexcept;
 };
 
 /// The operating system, without faults: the default of both backends. Constant, and safe to use from any thread.
