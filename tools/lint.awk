@@ -107,7 +107,7 @@ FNR == 1 {
   if (!sub(/\/.*/, "", folder)) folder = ""
   is_code = path ~ /\.(h|cc)$/
   is_header = path ~ /\.h$/
-  is_test = path ~ /_test\.cc$/
+  is_test = path ~ /_test\.(cc|h)$/
   is_lint = path ~ /^tools\/lint/
   is_script = 0
   is_source = 1
