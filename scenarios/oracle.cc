@@ -120,10 +120,10 @@ Verdict Oracle::broken(Invariant invariant, std::size_t page, const std::string&
   return {Verdict::Kind::broken, invariant, fmt::format("page {}: {}", pages_[page].value, what)};
 }
 
-Verdict Oracle::submitted(sim::WriteRecord& record) {
+Verdict Oracle::submitted(sim::WriteRecord& record, bool recovering) {
   const std::span<const std::byte> bytes(record.bytes, record.size);
   const auto intended = index_at(record.intended);
-  if (record.misdirected()) {
+  if (record.misdirected() && !recovering) {
     if (const auto hit = index_at(record.offset)) model_[*hit].hit = true;
     if (intended && !model_[*intended].versions.empty())
       versions_[model_[*intended].versions.back() - 1].misdirected = true;
@@ -149,7 +149,7 @@ Verdict Oracle::submitted(sim::WriteRecord& record) {
   }
   record.tag = page->lsn;
   Version& version = versions_[page->lsn - 1];
-  if (version.first_record == 0) version.first_record = record.id;
+  if (version.first_record == 0 && !recovering) version.first_record = record.id;
   return {};
 }
 
@@ -183,7 +183,7 @@ PageState Oracle::state(const sim::Media& media, std::uint64_t length, std::size
       written |= record != nullptr;
     }
   }
-  if (!written) return PageState::absent;
+  if (!written && !damaged) return PageState::absent;
   if (same && !damaged) {
     if (whole->misdirected()) return PageState::foreign;
     if (const Version* found = version(whole->tag); found != nullptr && found->page == page) return by_age(whole->tag);
@@ -210,35 +210,37 @@ bool Oracle::promise_kept(const sim::Media& media, std::uint64_t length, std::si
   return true;
 }
 
-Verdict Oracle::judge(std::size_t page, const Result<PageHeader>& result, std::span<const std::byte> bytes,
+Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                       const sim::Media& media, std::uint64_t length, std::uint64_t floor, bool recovered) const {
   using Kind = Verdict::Kind;
   const Protection protection =
       recovered && log_ && floor >= images_from_ && floor != 0 ? Protection::full_images : Protection::none;
-  if (result) {
-    if (result->page_id != pages_[page].value || !matches(page, result->lsn, bytes)) {
+  if (error == nullptr) {
+    std::uint64_t said_id, said_lsn;
+    std::memcpy(&said_id, bytes.data() + 8, sizeof said_id);
+    std::memcpy(&said_lsn, bytes.data() + 16, sizeof said_lsn);
+    if (said_id != pages_[page].value || !matches(page, said_lsn, bytes)) {
       return broken(Invariant::integrity, page,
                     fmt::format("an Ok read returned bytes that were never written there (they say page {} lsn {}; the "
                                 "medium holds a page that is {})",
-                                result->page_id, result->lsn, faults::name(state(media, length, page, floor))));
+                                said_id, said_lsn, faults::name(state(media, length, page, floor))));
     }
-    if (result->lsn >= floor) {
+    if (said_lsn >= floor) {
       if (!recovered) return {};
       return {state(media, length, page, 0) == PageState::intact ? Kind::legal : Kind::repaired, {}, {}};
     }
-    const bool misdirected = result->lsn >= effective_floor(page, floor);
+    const bool misdirected = said_lsn >= effective_floor(page, floor);
     if (misdirected && faults::obligation(PageState::stale, protection) == Obligation::excused)
       return {Kind::excused, {}, {}};
     return broken(Invariant::durability, page,
-                  fmt::format("read lsn {}, but lsn {} was {}", result->lsn, floor,
+                  fmt::format("read lsn {}, but lsn {} was {}", said_lsn, floor,
                               recovered ? "made durable by a sync" : "acknowledged"));
   }
 
-  const PageError& error = result.error();
   const PageState found = state(media, length, page, floor);
   if (floor == 0 && found == PageState::absent) {
-    if (error.code == ErrorCode::never_written || error.code == ErrorCode::beyond_end) return {};
-    return broken(Invariant::typed_errors, page, fmt::format("never written, but reading says {}", name(error.code)));
+    if (error->code == ErrorCode::never_written || error->code == ErrorCode::beyond_end) return {};
+    return broken(Invariant::typed_errors, page, fmt::format("never written, but reading says {}", name(error->code)));
   }
   // A read that raced a misdirected write may have seen a mixture that is gone by now.
   if (found == PageState::intact && !recovered && model_[page].hit) return {Kind::detected, {}, {}};
@@ -246,24 +248,24 @@ Verdict Oracle::judge(std::size_t page, const Result<PageHeader>& result, std::s
     return broken(
         Invariant::durability, page,
         fmt::format("must be recovered (the medium holds it {}{}), but reading says {}", faults::name(found),
-                    protection == Protection::full_images ? ", the log holds its image" : "", name(error.code)));
+                    protection == Protection::full_images ? ", the log holds its image" : "", name(error->code)));
   }
   if (!promise_kept(media, length, page, floor)) {
     return broken(
         Invariant::durability, page,
         fmt::format("lsn {} was {}, but the medium holds a page that is {}: {}", floor,
-                    recovered ? "made durable by a sync" : "acknowledged", faults::name(found), name(error.code)));
+                    recovered ? "made durable by a sync" : "acknowledged", faults::name(found), name(error->code)));
   }
   const auto any_of = [&](std::initializer_list<ErrorCode> codes) {
-    return std::find(codes.begin(), codes.end(), error.code) != codes.end();
+    return std::find(codes.begin(), codes.end(), error->code) != codes.end();
   };
   bool fits = false;
   switch (found) {
     case PageState::unreadable:
-      fits = error.code == ErrorCode::io_error;
+      fits = error->code == ErrorCode::io_error;
       break;
     case PageState::foreign:
-      fits = error.code == ErrorCode::wrong_page_id;
+      fits = error->code == ErrorCode::wrong_page_id;
       break;
     case PageState::absent:
       fits = any_of({ErrorCode::never_written, ErrorCode::beyond_end});
@@ -278,47 +280,48 @@ Verdict Oracle::judge(std::size_t page, const Result<PageHeader>& result, std::s
   if (!fits) {
     return broken(
         Invariant::typed_errors, page,
-        fmt::format("the medium holds a page that is {}, but reading says {}", faults::name(found), name(error.code)));
+        fmt::format("the medium holds a page that is {}, but reading says {}", faults::name(found), name(error->code)));
   }
   return {Kind::detected, {}, {}};
 }
 
-Verdict Oracle::judge_recovered(std::size_t page, const Result<PageHeader>& result, std::span<const std::byte> bytes,
+Verdict Oracle::judge_recovered(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                                 const sim::Media& media, std::uint64_t length) const {
-  return judge(page, result, bytes, media, length, model_[page].floor, true);
+  return judge(page, error, bytes, media, length, model_[page].floor, true);
 }
 
-Verdict Oracle::judge_live(std::size_t page, const Result<PageHeader>& result, std::span<const std::byte> bytes,
+Verdict Oracle::judge_live(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                            const sim::Media& media, std::uint64_t length) const {
-  return judge(page, result, bytes, media, length, model_[page].acked, false);
+  return judge(page, error, bytes, media, length, model_[page].acked, false);
 }
 
-PageState Oracle::superblock_state(const sim::FileState& file, std::uint64_t offset) const {
-  if (offset + page_size_.bytes() > file.length) return PageState::absent;
-  const sim::WriteRecord* first = file.durable.record(offset / kSectorBytes);
+PageState Oracle::superblock_state(const sim::Media& media, std::uint64_t length, std::uint64_t offset) const {
+  if (offset + page_size_.bytes() > length) return PageState::absent;
+  const sim::WriteRecord* first = media.record(offset / kSectorBytes);
   std::uint64_t bad_sector = 0;
-  if (!file.durable.read(offset, scratch_, bad_sector)) return PageState::unreadable;
+  if (!media.read(offset, scratch_, bad_sector)) return PageState::unreadable;
   if (std::all_of(scratch_.begin(), scratch_.end(), [](std::byte b) { return b == std::byte{}; }))
     return PageState::absent;
   if (decode_superblock_page(scratch_, offset)) return PageState::intact;
   return first != nullptr && first->misdirected() ? PageState::foreign : PageState::damaged;
 }
 
-Verdict Oracle::judge_open(const PageError* error, bool interrupted_create, const sim::FileState* file) const {
+Verdict Oracle::judge_open(const PageError* error, bool interrupted_create, const sim::Media* media,
+                           std::uint64_t length) const {
   const auto broken_open = [](Invariant invariant, std::string what) {
     return Verdict{Verdict::Kind::broken, invariant, "open: " + std::move(what)};
   };
-  if (file == nullptr) {
+  if (media == nullptr) {
     if (created_)
       return broken_open(Invariant::durability, "create had returned Ok, but the crash lost the file's name");
     if (error == nullptr || error->code != ErrorCode::not_found)
       return broken_open(Invariant::typed_errors, "the file is missing, and open does not say not_found");
     return {};
   }
-  const PageState slot[] = {superblock_state(*file, kSlots[0]), superblock_state(*file, kSlots[1])};
+  const PageState slot[] = {superblock_state(*media, length, kSlots[0]), superblock_state(*media, length, kSlots[1])};
   const bool sound = slot[0] == PageState::intact || slot[1] == PageState::intact;
   const bool unreadable = slot[0] == PageState::unreadable || slot[1] == PageState::unreadable;
-  const bool untouched = slot[0] == PageState::absent && slot[1] == PageState::absent;
+  const bool untouched = slot[0] == PageState::absent && slot[1] == PageState::absent && media->empty();
   const std::string slots = fmt::format("superblocks {} and {}", faults::name(slot[0]), faults::name(slot[1]));
   if (error == nullptr) {
     if (interrupted_create ? created_ || !untouched : !sound)
@@ -339,6 +342,12 @@ Verdict Oracle::judge_open(const PageError* error, bool interrupted_create, cons
     default:
       return broken_open(Invariant::typed_errors, fmt::format("{}, with {}", name(error->code), slots));
   }
+}
+
+bool Oracle::is_current(std::size_t page, std::span<const std::byte> bytes) const {
+  const auto found = decode_page(bytes);
+  return found && found->page_id == pages_[page].value && matches(page, found->lsn, bytes) &&
+         found->lsn >= model_[page].acked;
 }
 
 }  // namespace pagedb::scenarios

@@ -80,22 +80,28 @@ class Oracle {
 
   /// A write of the page file was submitted: sets its tag, and takes note when the device misdirects it. An ill-formed
   /// page, or one sent to the wrong place, is a broken promise of the engine.
-  [[nodiscard]] Verdict submitted(sim::WriteRecord& record);
+  /// `recovering`: a recovery writes, and what it does must leave no mark on the model of the run that it branched
+  /// from.
+  [[nodiscard]] Verdict submitted(sim::WriteRecord& record, bool recovering);
   // Judging.
 
   /// What stands in the place of page index `page` on `media`, given the newest version that must not be lost (its LSN;
   /// 0: none).
   [[nodiscard]] faults::PageState state(const sim::Media& media, std::uint64_t length, std::size_t page,
                                         std::uint64_t floor) const;
-  /// Judges what reading page index `page` gave in a recovered file, of which `media` is what the crash left.
-  [[nodiscard]] Verdict judge_recovered(std::size_t page, const Result<PageHeader>& result,
-                                        std::span<const std::byte> bytes, const sim::Media& media,
-                                        std::uint64_t length) const;
+  /// Judges what reading page index `page` gave in a recovered file, of which `media` is what the crash left. `error`
+  /// is null for an Ok read.
+  [[nodiscard]] Verdict judge_recovered(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
+                                        const sim::Media& media, std::uint64_t length) const;
   /// Judges what reading page index `page` gave in the running process, of whose view `media` is.
-  [[nodiscard]] Verdict judge_live(std::size_t page, const Result<PageHeader>& result, std::span<const std::byte> bytes,
+  [[nodiscard]] Verdict judge_live(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                                    const sim::Media& media, std::uint64_t length) const;
-  /// Judges how opening the file after a crash ended. `file` is what the crash left of it; null: nothing.
-  [[nodiscard]] Verdict judge_open(const PageError* error, bool interrupted_create, const sim::FileState* file) const;
+  /// Judges how opening the file ended. `media` is what stands in it; null: there is no such file.
+  [[nodiscard]] Verdict judge_open(const PageError* error, bool interrupted_create, const sim::Media* media,
+                                   std::uint64_t length) const;
+  /// Whether `bytes` are a version of page index `page` that is no older than the newest acknowledged one: all that can
+  /// be said where the medium cannot be looked at.
+  [[nodiscard]] bool is_current(std::size_t page, std::span<const std::byte> bytes) const;
 
   /// Identity of all obligations: equal when the same versions must survive.
   [[nodiscard]] sim::StateHash obligations() const noexcept { return obligations_; }
@@ -126,12 +132,13 @@ class Oracle {
     return lsn == 0 || lsn > versions_.size() ? nullptr : &versions_[lsn - 1];
   }
   [[nodiscard]] bool matches(std::size_t page, std::uint64_t lsn, std::span<const std::byte> bytes) const noexcept;
-  [[nodiscard]] Verdict judge(std::size_t page, const Result<PageHeader>& result, std::span<const std::byte> bytes,
+  [[nodiscard]] Verdict judge(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                               const sim::Media& media, std::uint64_t length, std::uint64_t floor, bool recovered) const;
   [[nodiscard]] std::uint64_t effective_floor(std::size_t page, std::uint64_t floor) const noexcept;
   [[nodiscard]] bool promise_kept(const sim::Media& media, std::uint64_t length, std::size_t page,
                                   std::uint64_t floor) const;
-  [[nodiscard]] faults::PageState superblock_state(const sim::FileState& file, std::uint64_t offset) const;
+  [[nodiscard]] faults::PageState superblock_state(const sim::Media& media, std::uint64_t length,
+                                                   std::uint64_t offset) const;
   [[nodiscard]] Verdict broken(Invariant invariant, std::size_t page, const std::string& what) const;
   void raise_floor(std::size_t page, std::uint64_t lsn);
 

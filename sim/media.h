@@ -135,6 +135,9 @@ class Media {
     return base_ != nullptr ? base_->written_blocks() : numbers_;
   }
 
+  /// Whether no sector was ever written or damaged.
+  [[nodiscard]] bool empty() const noexcept;
+
   /// Copies [offset, offset + out.size()) as a reader would see it. False when it meets an unreadable sector, whose
   /// number is then in `bad_sector`.
   [[nodiscard]] bool read(std::uint64_t offset, std::span<std::byte> out, std::uint64_t& bad_sector) const noexcept;

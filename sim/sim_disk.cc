@@ -36,6 +36,7 @@ struct SimDisk::Request final : public TimedEvent {
   WriteRecord* record = nullptr;
   FaultKind fault = FaultKind::count_;
   std::uint32_t detail = 0;
+  std::uint16_t fiber = 0;
   bool busy = false;
   void fire() override { disk->fire(*this); }
 };
@@ -174,8 +175,12 @@ StateHash SimDisk::durable_hash() const noexcept {
   return hash;
 }
 
+std::uint16_t SimDisk::fiber() const noexcept {
+  return acting_ != nullptr ? acting_->fiber : setup_.scheduler->fiber_number();
+}
+
 void SimDisk::trace(EventKind kind, const FileState* file, std::uint64_t a, std::uint64_t b, std::uint64_t c) {
-  setup_.trace->add({kind, setup_.depth, setup_.scheduler->fiber_number(), file != nullptr ? file->number : 0,
+  setup_.trace->add({kind, setup_.depth, fiber(), file != nullptr ? file->number : 0,
                      static_cast<std::uint64_t>(setup_.scheduler->now().count()), a, b, c});
 }
 
@@ -188,7 +193,7 @@ std::uint32_t SimDisk::inject(FaultKind kind, const FileState& file, std::uint64
                                     .intended = intended,
                                     .record = record,
                                     .sys_errno = sys_errno,
-                                    .fiber = setup_.scheduler->fiber_number()};
+                                    .fiber = fiber()};
   const std::uint32_t index = setup_.ledger->open(fault);
   trace(EventKind::fault, &file, static_cast<std::uint64_t>(kind), offset, static_cast<std::uint64_t>(sys_errno));
   if (setup_.observer != nullptr) setup_.observer->fault_injected(index, fault);
@@ -244,6 +249,7 @@ SimDisk::Request& SimDisk::take_request() {
   request.detail = 0;
   request.busy = true;
   request.number = next_request_++;
+  request.fiber = setup_.scheduler->fiber_number();
   return request;
 }
 
@@ -322,6 +328,7 @@ void SimDisk::fire(Request& request) {
   }
   FileState& file = *request.file;
   IoStatus status;
+  acting_ = &request;
   if (request.record != nullptr) {
     perform_write(request, request.fault, status);
     trace(EventKind::done_write, &file, request.number, status.bytes | static_cast<std::uint64_t>(status.error) << 32,
@@ -332,6 +339,7 @@ void SimDisk::fire(Request& request) {
     trace(EventKind::done_read, &file, request.number, status.bytes | static_cast<std::uint64_t>(status.error) << 32,
           first != nullptr ? first->tag : 0);
   }
+  acting_ = nullptr;
   ++ios_;
   io_bytes_ += status.bytes;
   complete(request, status);

@@ -123,6 +123,7 @@ class SimDisk final : public IoBackend {
   std::uint32_t inject(faults::FaultKind kind, const FileState& file, std::uint64_t offset, std::uint64_t size,
                        int sys_errno, std::uint64_t record = 0, std::uint64_t intended = 0);
   Time latency(std::uint32_t base_ns);
+  [[nodiscard]] std::uint16_t fiber() const noexcept;
   void trace(EventKind kind, const FileState* file, std::uint64_t a, std::uint64_t b, std::uint64_t c);
   void boundary() {
     if (setup_.observer != nullptr) setup_.observer->boundary();
@@ -139,6 +140,7 @@ class SimDisk final : public IoBackend {
   std::uint64_t change_clock_ = 0;
   std::uint64_t ios_ = 0, io_bytes_ = 0;
   std::uint32_t writes_in_flight_ = 0;
+  const Request* acting_ = nullptr;  // whose completion is being worked on
   bool sealed_ = false;
 };
 

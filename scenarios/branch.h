@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//
+// Branch: a crashed world in which a recovery runs, and what the oracle makes of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/page_file.h"
+#include "engine/scheduler.h"
+#include "scenarios/oracle.h"
+#include "scenarios/subject.h"
+#include "sim/sim_disk.h"
+
+namespace pagedb::scenarios {
+
+class SimRun;
+
+/// What became of a page, or of the superblocks. Later ones are graver.
+enum class Outcome : std::uint8_t { legal, repaired, excused, detected, silent };
+
+/// The world that a recovery sees. Made by SimRun, handed to the scenario's recovery, read by SimRun afterwards.
+class Branch {
+ public:
+  Branch(SimRun& run, Scheduler& scheduler, sim::SimDisk& disk, std::span<PageIo> batch, std::vector<Outcome>& outcomes)
+      : run_(run), scheduler_(scheduler), disk_(disk), batch_(batch), outcomes_(outcomes) {}
+
+  [[nodiscard]] Scheduler& scheduler() noexcept { return scheduler_; }
+  [[nodiscard]] sim::SimDisk& disk() noexcept { return disk_; }
+  [[nodiscard]] Oracle& oracle() noexcept;
+
+  /// Opens the page file and judges how that ended; null when there is nothing to go on with.
+  [[nodiscard]] std::unique_ptr<Subject> open();
+  /// Reads every page of `file` through one batch and judges each.
+  void verify(Subject& file);
+  /// Takes a violation that the scenario itself saw.
+  void report(Invariant invariant, const std::string& message);
+
+  /// What the crash left of the page file, before any recovery touched it.
+  void found(const sim::Media& media, std::uint64_t length) noexcept {
+    media_ = &media;
+    length_ = length;
+  }
+  [[nodiscard]] Outcome page(std::size_t index) const noexcept { return outcomes_[index]; }
+  [[nodiscard]] Outcome superblock() const noexcept { return superblock_; }
+  [[nodiscard]] Outcome worst() const noexcept { return worst_; }
+  [[nodiscard]] const sim::SimDisk& disk() const noexcept { return disk_; }
+  void condemn() noexcept { worst_ = Outcome::silent; }
+
+ private:
+  void note(std::size_t page, const Verdict& verdict);
+
+  SimRun& run_;
+  Scheduler& scheduler_;
+  sim::SimDisk& disk_;
+  std::span<PageIo> batch_;
+  std::vector<Outcome>& outcomes_;
+  const sim::Media* media_ = nullptr;  // null: the directory entry is gone
+  std::uint64_t length_ = 0;
+  Outcome superblock_ = Outcome::legal;
+  Outcome worst_ = Outcome::legal;
+};
+
+}  // namespace pagedb::scenarios

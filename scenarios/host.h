@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//
+// Host: what a workload runs on. Two of them: a simulated world with crashes and faults (SimRun), and a real disk
+// (RealRun).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "engine/error.h"
+#include "engine/io/backend.h"
+#include "engine/scheduler.h"
+#include "scenarios/oracle.h"
+#include "scenarios/result.h"
+#include "scenarios/subject.h"
+#include "sim/choices.h"
+#include "sim/sim_scheduler.h"
+
+namespace pagedb::scenarios {
+
+class Host {
+ public:
+  virtual ~Host() = default;
+  [[nodiscard]] virtual const Engine& engine() = 0;
+  [[nodiscard]] virtual IoBackend& backend() = 0;
+  [[nodiscard]] virtual sim::SimScheduler& scheduler() = 0;
+  [[nodiscard]] virtual sim::Choices& choices() = 0;
+  [[nodiscard]] virtual Oracle& oracle() = 0;
+  /// Parent of the spans of the workload's decisions.
+  [[nodiscard]] virtual const sim::Span& span() = 0;
+  /// Path of the page file.
+  [[nodiscard]] virtual const std::string& path() = 0;
+
+  /// An operation of the running fiber begins: from here on, faults injected into its requests explain its result.
+  virtual void operation_begins() = 0;
+  /// Judges the result of reading page index `page` (null: Ok).
+  virtual void judge_read(std::size_t page, const PageError* error, std::span<const std::byte> bytes) = 0;
+  /// Judges the result of writing page index `page`.
+  virtual void judge_write(std::size_t page, const PageError* error) = 0;
+  /// Judges the result of a sync; `poisoned` is what the store says of itself afterwards.
+  virtual void judge_sync(const PageError* error, bool poisoned) = 0;
+  /// Judges the result of create or open; `interrupted_create` is what an Ok open reported. True: a failure is
+  /// explained, trying again makes sense.
+  virtual bool judge_open(const PageError* error, bool creating, bool interrupted_create) = 0;
+  /// Takes a violation.
+  virtual void violation(Invariant invariant, const std::string& message) = 0;
+  /// Whether the run should end: it is stuck, or too broken to be worth going on with.
+  [[nodiscard]] virtual bool over() = 0;
+};
+
+}  // namespace pagedb::scenarios

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//
+// The table of scenarios.
+#include <array>
+
+#include "scenarios/page_file_scenarios.h"
+#include "scenarios/scenario.h"
+
+namespace pagedb::scenarios {
+
+std::span<const Scenario* const> all_scenarios() {
+  static const std::array table = {&page_file_crash(), &page_file_bitrot(), &page_file_misaligned(),
+                                   &page_file_io_errors()};
+  return table;
+}
+
+const Scenario* find_scenario(std::string_view name) {
+  for (const Scenario* scenario : all_scenarios()) {
+    if (scenario->name() == name) return scenario;
+  }
+  return nullptr;
+}
+
+}  // namespace pagedb::scenarios
