@@ -44,7 +44,8 @@ class Scheduler {
   /// Wakes `task`, or makes its next park return at once.
   virtual void unpark(TaskId task) noexcept = 0;
 
-  /// Starts a task that runs `body`. It must be joined, once. `name` is for people.
+  /// Starts a task that runs `body`. It must be joined, once. `name` is for people. The task whose value is 0 when
+  /// the operating system refuses another one; `body` then never runs, and there is nothing to join.
   [[nodiscard]] virtual TaskId spawn(std::string_view name, std::function<void()> body) = 0;
 
   /// Waits until `task` has ended and releases what it held. Everything it did is visible to the caller.
