@@ -4,12 +4,12 @@
 // what each figure means.
 #pragma once
 
-#include <span>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "reports/build_info.h"
-#include "scenarios/campaign.h"
+#include "scenarios/campaign_result.h"
 
 namespace pagedb::reports {
 

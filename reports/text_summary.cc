@@ -68,7 +68,7 @@ std::string rates(const Summary& summary) {
              grouped(static_cast<std::uint64_t>(per_core_s(campaign.totals.recoveries_verified, campaign)))});
   table.row({"simulated I/Os per core-second",
              grouped(static_cast<std::uint64_t>(per_core_s(campaign.totals.sim_ios, campaign)))});
-  return table.text() + fmt::format("{:.1f} s, {:.1f} core-seconds; trace hash {}\npage-db {}, {}, {}, sanitizer: {}\n",
+  return table.text() + fmt::format("{:.2f} s, {:.2f} core-seconds; trace hash {}\npage-db {}, {}, {}, sanitizer: {}\n",
                                     campaign.wall_s, campaign.core_s, hash_text(campaign.trace_hash),
                                     summary.build.version, summary.build.compiler, summary.build.build_type,
                                     summary.build.sanitizer);

@@ -31,12 +31,9 @@ Colour colour_of(EventKind kind) {
   }
 }
 
-std::string folded(std::uint64_t first, std::uint64_t last, std::size_t events) {
-  if (first == last)
-    return fmt::format("      ... crash branch {} hangs here ({} events; --branch {} shows it)\n", first, events,
-                       first);
-  return fmt::format("      ... crash branches {} to {} hang here ({} events; --branch N shows one)\n", first, last,
-                     events);
+std::string folded(std::uint64_t first, std::uint64_t last) {
+  return first == last ? fmt::format("  [crash branch {}]", first)
+                       : fmt::format("  [crash branches {}-{}]", first, last);
 }
 
 }  // namespace
@@ -51,23 +48,23 @@ std::optional<std::uint64_t> last_branch(std::span<const sim::Event> events) {
 std::string timeline(std::span<const sim::Event> events, std::optional<std::uint64_t> branch, bool colour) {
   std::string out;
   BranchOf branch_of;
-  std::uint64_t first = 0, last = 0;
-  std::size_t hidden = 0;
-  const auto fold = [&] {
-    if (hidden > 0) out += paint(folded(first, last, hidden), Colour::dim, colour);
-    hidden = 0;
+  std::uint64_t first = 0, last = 0;  // of the branches folded into the current line; 0: none
+  const auto end_line = [&] {
+    if (first != 0) out += paint(folded(first, last), Colour::dim, colour);
+    if (!out.empty()) out += '\n';
+    first = 0;
   };
   for (const sim::Event& event : events) {
     const std::uint64_t here = branch_of(event);
     if (here != 0 && here != branch) {
-      if (hidden++ == 0) first = here;
+      if (first == 0) first = here;
       last = here;
       continue;
     }
-    fold();
-    out += paint(sim::to_text(event), colour_of(event.kind), colour) + '\n';
+    end_line();
+    out += paint(sim::to_text(event), colour_of(event.kind), colour);
   }
-  fold();
+  end_line();
   return out;
 }
 

@@ -19,7 +19,7 @@ namespace pagedb::reports {
 /// Number of the last branch in these events; nothing when there is none.
 [[nodiscard]] std::optional<std::uint64_t> last_branch(std::span<const sim::Event> events);
 
-/// One line an event; branches other than `branch` are folded into one line where they hang.
+/// One line an event; branches other than `branch` are only named, at the end of the line that they hang off.
 [[nodiscard]] std::string timeline(std::span<const sim::Event> events, std::optional<std::uint64_t> branch,
                                    bool colour);
 

@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "faults/profile.h"
+#include "scenarios/campaign_result.h"
 #include "scenarios/child.h"
-#include "scenarios/result.h"
 #include "scenarios/scenario.h"
 
 namespace pagedb::scenarios {
@@ -52,43 +52,7 @@ struct CampaignOptions {
   std::function<void(const Progress&)> progress{};  ///< called in the parent, a few times a second
 };
 
-/// A seed that did not do the same thing twice.
-struct Nondeterminism {
-  std::string scenario;
-  std::uint64_t seed = 0;
-  std::string message;  ///< one line
-  std::string command;  ///< names the first event that differs
-};
-
-/// One scenario's part.
-struct ScenarioTotals {
-  std::string name;
-  std::string profile;
-  Counters counters;
-  std::uint64_t violations = 0;
-};
-
-/// One block's part in the trace hash.
-struct BlockHash {
-  std::size_t scenario = 0;  ///< index into CampaignResult::scenarios
-  std::uint64_t first = 0;   ///< first seed
-  std::uint64_t end = 0;     ///< one past the last
-  std::uint64_t hash = 0;    ///< over its seeds' hashes, in seed order
-};
-
-struct CampaignResult {
-  Counters totals;
-  std::vector<ScenarioTotals> scenarios;  ///< in the order of the options
-  std::vector<BlockHash> blocks;          ///< by scenario, then seed
-  std::vector<Violation> violations;      ///< by scenario, then seed; the first thousand
-  std::uint64_t violations_found = 0;     ///< all
-  std::vector<Nondeterminism> nondeterminism;
-  std::vector<std::string> infrastructure_errors;  ///< what kept the campaign from being complete, one line each
-  std::uint64_t trace_hash = 0;                    ///< over `blocks` in order, with the names of scenario and profile
-  double wall_s = 0;
-  double core_s = 0;  ///< wall_s times the cores that the workers could use: what rates are divided by
-};
-
+/// Runs it. Forks, so the calling process must have one thread only.
 [[nodiscard]] CampaignResult run_campaign(const CampaignOptions& options);
 
 /// The command that replays a seed, ready to paste. `profile` is left out when the scenario runs on it anyway.

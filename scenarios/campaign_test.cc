@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -76,7 +75,7 @@ CampaignOptions options_for(const Scenario& scenario, std::uint64_t seeds) {
 }
 
 void spin_for_ever() {
-  const std::atomic<bool> stop{false};
+  volatile bool stop = false;
   while (!stop) {
   }
 }
