@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "engine/check.h"
-#include "engine/io/uring_ring.h"
+#include "engine/internal/uring_ring.h"
 
 namespace pagedb {
 

@@ -4,7 +4,7 @@
 //
 // `run` keeps `queue_depth` requests in flight and starts the next ones as completions arrive. A run of one request has
 // nothing to overlap, and goes through one plain pread or pwrite on the calling thread instead: it needs no ring and is
-// faster (tools/bench/io_bench.cc measures both). Each thread that runs batches on a file has a ring of its own there,
+// faster (tools/benchmarks/io_bench.cc measures both). Each thread that runs batches on a file has a ring of its own there,
 // made at its first batch; the file keeps the `rings_kept_max` used last. When no ring can be had (memory,
 // descriptors), that run makes its requests one after the other; it never fails for it.
 //
@@ -18,7 +18,7 @@
 // A process that is killed with requests in flight leaves them to the kernel, which finishes them and holds the writer
 // lock until it has: for some tens of milliseconds another opener may still be told EWOULDBLOCK.
 //
-// A ring that breaks is never abandoned with requests in flight: see engine/io/uring_ring.h for what happens instead.
+// A ring that breaks is never abandoned with requests in flight: see engine/internal/uring_ring.h for what happens instead.
 //
 // Thread-safety: every member may be called by several threads at once, on one file, too.
 #pragma once

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
 // The streaming loop over one io_uring.
-#include "engine/io/uring_ring.h"
+#include "engine/internal/uring_ring.h"
 
 #include <sys/uio.h>
 
