@@ -80,12 +80,14 @@ TEST(SimSchedulerStall, TheStepLimitStopsEventsThatFeedThemselves) {
   EXPECT_EQ(scheduler.now(), Time(1'000));
 }
 
-TEST(SimSchedulerStall, TheStepLimitReleasesParksWithDeadlines) {
+TEST(SimSchedulerStall, TheStepLimitReleasesParksWithDeadlinesAndPauses) {
   World world({.steps_max = 100});
   SimScheduler& scheduler = world.scheduler;
   const TaskId sleeper = scheduler.spawn("sleeper", [&] { EXPECT_FALSE(scheduler.park(milliseconds(1))); });
+  const TaskId patient = scheduler.spawn("patient", [&] { scheduler.relax(99); });
   while (scheduler.stall() == Stall::none) scheduler.relax(0);
   scheduler.join(sleeper);
+  scheduler.join(patient);
   EXPECT_EQ(scheduler.stall(), Stall::step_limit);
   EXPECT_LT(scheduler.now(), Time(milliseconds(1)));
 }

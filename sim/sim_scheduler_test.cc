@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
-// The scheduler in virtual time: order, determinism, remembered unparks, deadlines and nesting. What happens when nothing
-// can go on is in sim_scheduler_stall_test.cc.
+// The scheduler in virtual time: order, determinism, remembered unparks, deadlines and nesting. What happens when
+// nothing can go on is in sim_scheduler_stall_test.cc.
 #include "sim/sim_scheduler.h"
 
 #include <gmock/gmock.h>
@@ -224,6 +224,37 @@ TEST(SimScheduler, WhatABodyCapturedDiesOnTheTask) {
   EXPECT_FALSE(watch.expired());
   scheduler.join(task);
   EXPECT_TRUE(watch.expired());
+}
+
+TEST(SimScheduler, WhatABodyCapturedMayWaitWhileItDies) {
+  struct Lingers {
+    SimScheduler& scheduler;
+    std::string& log;
+    Lingers(SimScheduler& scheduler_in, std::string& log_in) : scheduler(scheduler_in), log(log_in) {}
+    ~Lingers() {
+      scheduler.relax(0);
+      log += "died ";
+    }
+  };
+  World world;
+  SimScheduler& scheduler = world.scheduler;
+  std::string log;  // ordered by join
+  auto held = std::make_shared<Lingers>(scheduler, log);
+  const TaskId task = scheduler.spawn("task", [held = std::move(held)] {});
+  scheduler.join(task);
+  log += "joined";
+  EXPECT_EQ(log, "died joined");
+}
+
+TEST(SimScheduler, ATaskGivesItsStackBackWhenItEndsNotWhenItIsJoined) {
+  World world;
+  SimScheduler& scheduler = world.scheduler;
+  const TaskId one = scheduler.spawn("one", [] {});
+  scheduler.relax(0);
+  const TaskId two = scheduler.spawn("two", [] {});
+  scheduler.join(two);
+  scheduler.join(one);
+  EXPECT_EQ(world.stacks.stacks_mapped(), 1u);
 }
 
 TEST(SimScheduler, FibersHaveNumbersNamesAndSpansOfTheirOwn) {
