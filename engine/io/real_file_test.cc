@@ -28,7 +28,7 @@ class RealFile : public testing::TestWithParam<Kind> {
     if (kind == Kind::direct) {
       backends_.push_back(std::make_unique<DirectIo>(DirectIoOptions{.caching = caching}, system_));
     } else {
-      auto uring = UringIo::create({.caching = caching}, system_);
+      auto uring = UringIo::make({.caching = caching}, system_);
       if (!uring) std::abort();  // this machine forbids io_uring, and the tests of it mean nothing
       backends_.push_back(std::move(*uring));
     }

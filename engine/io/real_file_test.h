@@ -138,6 +138,7 @@ class FaultySystem : public System {
   unsigned setup_features = ~0u;             ///< other features are hidden
   mutable std::atomic<int> opened{0}, closed{0}, positioned{0}, entered{0}, setups{0}, exits{0}, pauses{0};
   mutable std::atomic<int> open_flags{0};
+  mutable int waits_refused = 0;  ///< so many calls of uring_wait still fail
   mutable int in_flight = 0, in_flight_max = 0;
 
   int open(const char* path, int flags, mode_t mode) const noexcept override {
@@ -189,7 +190,11 @@ class FaultySystem : public System {
   }
   int uring_submit_and_wait(io_uring& ring, unsigned wait) const noexcept override;
   int uring_wait(io_uring& ring) const noexcept override {
-    return fail_wait != 0 ? fail_wait : System::uring_wait(ring);
+    if (waits_refused > 0) {
+      --waits_refused;
+      return -EBADF;
+    }
+    return System::uring_wait(ring);
   }
   unsigned uring_reap(io_uring& ring, std::span<UringCompletion> out) const noexcept override;
   pid_t thread_id() const noexcept override { return thread ? *thread : System::thread_id(); }

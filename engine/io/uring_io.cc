@@ -118,7 +118,7 @@ UringIo::UringIo(std::unique_ptr<UringShared> shared) noexcept : shared_(std::mo
 
 UringIo::~UringIo() = default;
 
-IoResult<std::unique_ptr<UringIo>> UringIo::create(const UringIoOptions& options, const System& system) noexcept {
+IoResult<std::unique_ptr<UringIo>> UringIo::make(const UringIoOptions& options, const System& system) noexcept {
   PAGEDB_CHECK(options.queue_depth >= 1 && options.queue_depth <= 4096, "queue_depth is 1 to 4096");
   PAGEDB_CHECK(options.rings_kept_max >= 1, "a file keeps at least one ring");
   const IoResult<std::unique_ptr<UringRing>> first = UringRing::create(system, options.queue_depth);

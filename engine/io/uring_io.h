@@ -4,21 +4,22 @@
 //
 // `run` keeps `queue_depth` requests in flight and starts the next ones as completions arrive. A run of one request has
 // nothing to overlap, and goes through one plain pread or pwrite on the calling thread instead: it needs no ring and is
-// faster (tools/benchmarks/io_bench.cc measures both). Each thread that runs batches on a file has a ring of its own there,
-// made at its first batch; the file keeps the `rings_kept_max` used last. When no ring can be had (memory,
+// faster (tools/benchmarks/io_bench.cc measures both). Each thread that runs batches on a file has a ring of its own
+// there, made at its first batch; the file keeps the `rings_kept_max` used last. When no ring can be had (memory,
 // descriptors), that run makes its requests one after the other; it never fails for it.
 //
 // Opening, errors, alignment, locking and syncing are those of DirectIo (engine/io/direct_io.h). When the kernel
-// refuses io_uring, `create` says so; use DirectIo then, which does the same work at depth 1:
+// refuses io_uring, `make` says so; use DirectIo then, which does the same work at depth 1:
 //
-//   auto uring = UringIo::create();
+//   auto uring = UringIo::make();
 //   std::unique_ptr<IoBackend> backend;
 //   if (uring) backend = std::move(*uring); else backend = std::make_unique<DirectIo>();
 //
 // A process that is killed with requests in flight leaves them to the kernel, which finishes them and holds the writer
 // lock until it has: for some tens of milliseconds another opener may still be told EWOULDBLOCK.
 //
-// A ring that breaks is never abandoned with requests in flight: see engine/internal/uring_ring.h for what happens instead.
+// A ring that breaks is never abandoned with requests in flight: see engine/internal/uring_ring.h for what happens
+// instead.
 //
 // Thread-safety: every member may be called by several threads at once, on one file, too.
 #pragma once
@@ -63,8 +64,8 @@ class UringIo final : public IoBackend {
   /// Tries the kernel with a first ring. On refusal the errno value: ENOSYS (no io_uring, or older than Linux 5.7),
   /// EPERM (forbidden by sysctl or a container's filter), ENOMEM or EMFILE. Then use DirectIo. `system` must outlive
   /// the backend and its files.
-  [[nodiscard]] static IoResult<std::unique_ptr<UringIo>> create(const UringIoOptions& options = {},
-                                                                 const System& system = operating_system()) noexcept;
+  [[nodiscard]] static IoResult<std::unique_ptr<UringIo>> make(const UringIoOptions& options = {},
+                                                               const System& system = operating_system()) noexcept;
 
   ~UringIo() override;
   UringIo(const UringIo&) = delete;

@@ -68,7 +68,7 @@ void random_reads(benchmark::State& state, pagedb::IoFile& file, std::size_t req
 }
 
 void uring_depth_32(benchmark::State& state, const std::string& path) {
-  auto backend = pagedb::UringIo::create({.queue_depth = kDepth});
+  auto backend = pagedb::UringIo::make({.queue_depth = kDepth});
   if (!backend) return state.SkipWithError("io_uring refused");
   auto file = (*backend)->open(path, pagedb::Access::read_only);
   if (!file) return state.SkipWithError("cannot open the file");
@@ -76,7 +76,7 @@ void uring_depth_32(benchmark::State& state, const std::string& path) {
 }
 
 void uring_depth_1(benchmark::State& state, const std::string& path) {
-  auto backend = pagedb::UringIo::create({.queue_depth = 1});
+  auto backend = pagedb::UringIo::make({.queue_depth = 1});
   if (!backend) return state.SkipWithError("io_uring refused");
   auto file = (*backend)->open(path, pagedb::Access::read_only);
   if (!file) return state.SkipWithError("cannot open the file");
