@@ -7,12 +7,10 @@
 #include <cstring>
 
 #include "engine/check.h"
-#include "engine/crc32c.h"
+#include "engine/internal/page_crc.h"
 
 namespace pagedb {
 namespace {
-
-constexpr std::size_t kCrcOffset = offsetof(PageHeader, crc32c);
 
 void write_header(std::span<std::byte> page, const PageHeader& header) noexcept {
   std::memcpy(page.data(), &header, sizeof header);
@@ -37,7 +35,8 @@ void set_page_lsn(std::span<std::byte> page, Lsn lsn) noexcept {
 
 std::uint32_t page_crc(std::span<const std::byte> page) noexcept {
   PAGEDB_CHECK(page.size() >= kPageHeaderBytes, "a page has at least a header");
-  return crc32c_extend(crc32c(page.first(kCrcOffset)), page.subspan(kCrcOffset + sizeof(std::uint32_t)));
+  static const bool one_pass = detail::page_crc_has_one_pass();
+  return one_pass && PageSize::of(page.size()) ? detail::page_crc_in_one_pass(page) : detail::page_crc_in_pieces(page);
 }
 
 void seal(std::span<std::byte> page, const PageIdentity& identity, std::uint16_t extra_flags) noexcept {

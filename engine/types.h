@@ -44,7 +44,7 @@ class PageSize {
 
   /// The page size of `bytes` bytes, or nothing when that is no power of two between 4 KiB and 1 MiB.
   [[nodiscard]] static constexpr std::optional<PageSize> of(std::uint64_t bytes) noexcept {
-    if (!std::has_single_bit(bytes) || bytes < kMinBytes || bytes > kMaxBytes) return std::nullopt;
+    if (bytes < kMinBytes || bytes > kMaxBytes || (bytes & (bytes - 1)) != 0) return std::nullopt;
     return PageSize(static_cast<std::uint32_t>(bytes));
   }
 

@@ -29,7 +29,8 @@ inline constexpr std::uint64_t kBlankBytesMax = (std::uint64_t{1} << 20) + PageS
 /// kBlankBytesMax bytes of it.
 [[nodiscard]] Evidence look_at(std::span<const std::byte> front, std::uint64_t file_bytes) noexcept;
 
-/// Reads the first bytes of `file` and looks at them. Errors: those of transfer, and out_of_memory.
+/// Reads the first bytes of `file` and looks at them. Parts that cannot be read (io_error) count as unknown bytes.
+/// Other errors: those of transfer, and out_of_memory.
 [[nodiscard]] Result<Evidence> probe(IoFile& file, Scheduler& scheduler, std::uint64_t file_bytes) noexcept;
 
 }  // namespace pagedb
