@@ -18,6 +18,7 @@ class Uring : public testing::Test {
  protected:
   // Opens a new file of `pages` marked pages.
   void open(UringIoOptions options = {}, std::size_t pages = 64) {
+    file_.reset();  // before its backend
     path_ = std::make_unique<TempPath>();
     auto disk = UringIo::make(options, system_);
     if (!disk) std::abort();  // this machine forbids io_uring, and the tests of it mean nothing
