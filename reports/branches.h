@@ -1,25 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
-// Which branch an event of a run belongs to.
+// Which crash branch each event of a run belongs to.
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "sim/trace.h"
 
 namespace pagedb::reports {
 
-/// Follows the events of a run in order. Branches are numbered from 1; 0 is the trunk.
-class BranchOf {
- public:
-  std::uint64_t operator()(const sim::Event& event) noexcept {
-    if (event.kind == sim::EventKind::crash && event.depth == 1) current_ = event.a;
-    if (event.depth == 0) current_ = 0;
-    return current_;
-  }
-
- private:
-  std::uint64_t current_ = 0;
-};
+/// For each event the number of its branch; 0: the trunk. Events of depth 1 and deeper between two trunk events belong
+/// to the crash among them (what the power left of each write is told before it), and from a second crash on to that
+/// one. A verdict says itself where it belongs.
+[[nodiscard]] std::vector<std::uint64_t> branches_of(std::span<const sim::Event> events);
 
 }  // namespace pagedb::reports

@@ -121,11 +121,9 @@ class Writer {
 
 std::string chrome_trace(std::span<const Event> events, std::optional<std::uint64_t> branch) {
   Writer writer;
-  BranchOf branch_of;
-  for (const Event& event : events) {
-    const std::uint64_t here = branch_of(event);
-    if (here == 0 || here == branch) writer.add(event);
-  }
+  const std::vector<std::uint64_t> branches = branches_of(events);
+  for (std::size_t i = 0; i < events.size(); ++i)
+    if (branches[i] == 0 || branches[i] == branch) writer.add(events[i]);
   return writer.take();
 }
 

@@ -77,15 +77,30 @@ TEST(TextSummary, GivesTheReplayCommandOfAViolation) {
   EXPECT_THAT(text, HasSubstr("replay: build/pagesim replay page_file_crash:17\n"));
 }
 
-TEST(TextSummary, ShowsTwentyViolationsAndCountsTheRest) {
+std::size_t replays_in(const std::string& text) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find("replay: "); at != std::string::npos; at = text.find("replay: ", at + 1)) ++count;
+  return count;
+}
+
+TEST(TextSummary, ShowsTwentySeedsAndCountsTheRest) {
   Summary summary = broken();
   summary.campaign.violations.resize(30, summary.campaign.violations.front());
+  for (std::size_t i = 0; i < 30; ++i) summary.campaign.violations[i].seed = i;
   summary.campaign.violations_found = 2030;
   const std::string text = text_summary(summary, false);
-  std::size_t shown = 0;
-  for (std::size_t at = text.find("replay: "); at != std::string::npos; at = text.find("replay: ", at + 1)) ++shown;
-  EXPECT_EQ(shown, 20u);
+  EXPECT_EQ(replays_in(text), 20u);
   EXPECT_THAT(text, HasSubstr("2,010 more"));
+}
+
+TEST(TextSummary, ShowsASeedOnce) {
+  Summary summary = broken();
+  summary.campaign.violations.resize(5, summary.campaign.violations.front());
+  summary.campaign.violations_found = 5;
+  const std::string text = text_summary(summary, false);
+  EXPECT_EQ(replays_in(text), 1u);
+  EXPECT_THAT(text, HasSubstr("(and 4 more in this seed)"));
+  EXPECT_THAT(text, Not(HasSubstr("--out DIR")));
 }
 
 TEST(TextSummary, ColoursOnlyWhenAsked) { EXPECT_THAT(text_summary(broken(), true), HasSubstr("\x1b[31m")); }

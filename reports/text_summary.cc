@@ -10,7 +10,7 @@
 namespace pagedb::reports {
 namespace {
 
-constexpr std::size_t kViolationsShown = 20;
+constexpr std::size_t kSeedsShown = 20;
 
 std::string plural(std::uint64_t count, std::string_view noun) {
   return fmt::format("{} {}{}", grouped(count), noun, count == 1 ? "" : "s");
@@ -88,18 +88,25 @@ std::string real_runs(const Summary& summary, bool colour) {
 
 std::string findings(const scenarios::CampaignResult& campaign, bool colour) {
   std::string out;
-  std::size_t shown = 0;
-  for (const scenarios::Violation& violation : campaign.violations) {
-    if (shown++ == kViolationsShown) break;
+  std::size_t shown = 0, told = 0;
+  for (std::size_t i = 0; i < campaign.violations.size() && shown < kSeedsShown; ++shown) {
+    const scenarios::Violation& violation = campaign.violations[i];
+    std::size_t same = i;
+    while (same < campaign.violations.size() && campaign.violations[same].seed == violation.seed &&
+           campaign.violations[same].scenario == violation.scenario)
+      ++same;
     const std::string branch = violation.branch == 0 ? "" : fmt::format(", crash branch {}", violation.branch);
-    out += fmt::format("\n{}{}\n  {}\n  replay: {}\n",
+    const std::string others = same - i == 1 ? "" : fmt::format(" (and {} more in this seed)", same - i - 1);
+    out += fmt::format("\n{}{}{}\n  {}\n  replay: {}\n",
                        paint(fmt::format("{}:{} {}", violation.scenario, violation.seed, name(violation.invariant)),
                              Colour::red, colour),
-                       branch, violation.message, violation.replay_command());
+                       branch, others, violation.message, violation.replay_command());
+    told += same - i;
+    i = same;
   }
-  if (campaign.violations_found > kViolationsShown)
+  if (campaign.violations_found > told)
     out += fmt::format("\n... and {} more (--out DIR writes them to summary.json)\n",
-                       grouped(campaign.violations_found - kViolationsShown));
+                       grouped(campaign.violations_found - told));
   for (const scenarios::Nondeterminism& entry : campaign.nondeterminism) {
     out += fmt::format("\n{}\n  {}\n  compare: {}\n",
                        paint(fmt::format("{}:{} nondeterminism", entry.scenario, entry.seed), Colour::red, colour),

@@ -47,22 +47,22 @@ std::optional<std::uint64_t> last_branch(std::span<const sim::Event> events) {
 
 std::string timeline(std::span<const sim::Event> events, std::optional<std::uint64_t> branch, bool colour) {
   std::string out;
-  BranchOf branch_of;
+  const std::vector<std::uint64_t> branches = branches_of(events);
   std::uint64_t first = 0, last = 0;  // of the branches folded into the current line; 0: none
   const auto end_line = [&] {
     if (first != 0) out += paint(folded(first, last), Colour::dim, colour);
     if (!out.empty()) out += '\n';
     first = 0;
   };
-  for (const sim::Event& event : events) {
-    const std::uint64_t here = branch_of(event);
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    const std::uint64_t here = branches[i];
     if (here != 0 && here != branch) {
       if (first == 0) first = here;
       last = here;
       continue;
     }
     end_line();
-    out += paint(sim::to_text(event), colour_of(event.kind), colour);
+    out += paint(sim::to_text(events[i]), colour_of(events[i].kind), colour);
   }
   end_line();
   return out;

@@ -68,6 +68,27 @@ TEST(Timeline, NamesBranchesThatFollowEachOtherAsOneRange) {
   EXPECT_EQ(lines_of(text), 4u);
 }
 
+TEST(Timeline, WhatACrashLeftBelongsToItsBranch) {
+  const std::vector<Event> events = {
+      at(0, EventKind::submit_write, 0, 101), at(0, EventKind::lost, 1, 0),  at(0, EventKind::crash, 1, 1),
+      at(0, EventKind::page_ok, 1, 55),       at(0, EventKind::note, 0, 77), at(0, EventKind::survived, 1, 0),
+      at(0, EventKind::crash, 1, 2),
+  };
+  const std::string text = timeline(events, 2, false);
+  EXPECT_THAT(text, HasSubstr("survived"));
+  EXPECT_THAT(text, Not(HasSubstr("lost")));
+  EXPECT_EQ(lines_of(text), 4u);
+}
+
+TEST(Timeline, AVerdictStandsInItsOwnBranch) {
+  std::vector<Event> events = run();
+  Event verdict = at(2800, EventKind::verdict, 0, 1);
+  verdict.b = 1;
+  events.insert(events.begin() + 7, verdict);
+  EXPECT_THAT(timeline(events, 1, false), HasSubstr("verdict"));
+  EXPECT_THAT(timeline(events, 2, false), Not(HasSubstr("verdict")));
+}
+
 TEST(Timeline, ColoursWhenAsked) { EXPECT_THAT(timeline(run(), 2, true), HasSubstr("\x1b[31m")); }
 
 TEST(Timeline, EmptyRun) { EXPECT_EQ(timeline({}, std::nullopt, false), ""); }
