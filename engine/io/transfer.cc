@@ -114,6 +114,24 @@ class Leftovers {
   std::size_t count_ = 0;
 };
 
+IoStatus run_one(IoFile& file, const IoRequest& request) noexcept {
+  IoStatus status;
+  file.run({&request, 1}, [&](std::size_t, IoStatus ended) { status = ended; });
+  return status;
+}
+
+/// Goes on after a first call that did not simply succeed. Apart from `transfer`, which is on the way of every page.
+[[gnu::noinline]] Result<void> continue_transfer(IoFile& file, Scheduler& scheduler, const IoRequest& request,
+                                                 std::size_t needed, IoStatus status) noexcept {
+  Progress progress;
+  while (true) {
+    const unsigned stalls = progress.stalls;
+    if (const auto end = progress.advance(request, needed, file.limits(), status)) return *end;
+    if (progress.stalls != stalls) scheduler.relax(stalls);
+    status = run_one(file, progress.rest(request));
+  }
+}
+
 }  // namespace
 
 PageError io_failure(int sys_errno) noexcept {
@@ -139,20 +157,10 @@ PageError io_failure(int sys_errno) noexcept {
 }
 
 Result<void> transfer(IoFile& file, Scheduler& scheduler, const IoRequest& request, std::size_t needed) noexcept {
-  IoStatus status;
-  const auto remember = [&](std::size_t, IoStatus ended) { status = ended; };
-  file.run({&request, 1}, remember);
+  const IoStatus status = run_one(file, request);
   if (status.error == 0 && status.bytes == request.size) [[likely]]
     return {};
-
-  Progress progress;
-  while (true) {
-    const unsigned stalls = progress.stalls;
-    if (const auto end = progress.advance(request, needed, file.limits(), status)) return *end;
-    if (progress.stalls != stalls) scheduler.relax(stalls);
-    const IoRequest rest = progress.rest(request);
-    file.run({&rest, 1}, remember);
-  }
+  return continue_transfer(file, scheduler, request, needed, status);
 }
 
 void transfer_batch(IoFile& file, Scheduler& scheduler, std::span<const IoRequest> requests,
