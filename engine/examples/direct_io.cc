@@ -28,12 +28,14 @@ bool moved_all(pagedb::IoFile& file, pagedb::IoOp op, std::byte* data) {
 }
 
 int example(const std::string& path) {
-  pagedb::DirectIo disk;
-  auto file = disk.create(path);
+  pagedb::DirectIo direct;
+  pagedb::DirectIo buffered({.caching = pagedb::Caching::buffered});
+  pagedb::IoBackend* disk = &direct;
+  auto file = disk->create(path);
   if (!file && file.error() == EOPNOTSUPP) {
     // No direct I/O on this file system. Going through the page cache is a choice, made by name.
-    disk = pagedb::DirectIo({.caching = pagedb::Caching::buffered});
-    file = disk.create(path);
+    disk = &buffered;
+    file = disk->create(path);
   }
   if (!file) {
     std::fprintf(stderr, "create: %s\n", std::strerror(file.error()));
@@ -46,13 +48,13 @@ int example(const std::string& path) {
   if (!block) return 1;
   std::fill(block->span().begin(), block->span().end(), std::byte{0x5a});
   if (!moved_all(**file, pagedb::IoOp::write, block->data())) return 1;
-  if ((*file)->sync() != 0 || disk.sync_directory(path) != 0) return 1;  // the bytes, then the name: now it is durable
+  if ((*file)->sync() != 0 || disk->sync_directory(path) != 0) return 1;  // the bytes, then the name: now it is durable
 
   std::fill(block->span().begin(), block->span().end(), std::byte{0});
   if (!moved_all(**file, pagedb::IoOp::read, block->data())) return 1;
   if (block->span()[kBlockBytes - 1] != std::byte{0x5a}) return 1;
 
-  const auto second = disk.open(path, pagedb::Access::read_write);
+  const auto second = disk->open(path, pagedb::Access::read_write);
   if (second || second.error() != EWOULDBLOCK) return 1;
   std::printf("a second writer is refused: %s\n", std::strerror(second.error()));
   return 0;

@@ -4,15 +4,16 @@
 //
 // Two small interfaces. The library has two real implementations (DirectIo, UringIo); the simulator has a third
 // (sim/sim_disk.h), and the engine cannot tell them apart. An implementation is a thin, honest messenger: it makes each
-// request once and reports what happened. It does not retry EINTR or EAGAIN, does not continue a short transfer, does not sync
-// on close or create. All of that is policy, and policy lives above this seam (engine/io/transfer.h), where it is simulated too.
+// request once and reports what happened. It does not retry EINTR or EAGAIN, does not continue a short transfer, does
+// not sync on close or create. All of that is policy, and policy lives above this seam (engine/io/transfer.h), where it
+// is simulated too.
 //
 // Ownership:     a backend outlives its files; memory named in a request stays valid and, for a write, unchanged
 //                until its completion was delivered.
 // Thread-safety: every member may be called by several threads at once. Two transfers that overlap on the file are
 //                unordered among themselves, and a read that overlaps a write may see a mixture.
-// Durability:    nothing is durable before `sync` (or, for a created file's name, `sync_directory`) has returned Ok. After
-//                a failed sync the fate of every write since the last good one is unknown.
+// Durability:    nothing is durable before `sync` (or, for a created file's name, `sync_directory`) has returned Ok.
+//                After a failed sync the fate of every write since the last good one is unknown.
 // Errors:        errno values, as the operating system gave them.
 #pragma once
 
@@ -39,16 +40,16 @@ enum class IoOp : std::uint8_t {
 
 /// One transfer between memory and a place in the file.
 struct IoRequest {
-  IoOp op = IoOp::read;      ///< direction
-  std::uint64_t offset = 0;  ///< first byte in the file; a multiple of IoLimits::offset_align
+  IoOp op = IoOp::read;       ///< direction
+  std::uint64_t offset = 0;   ///< first byte in the file; a multiple of IoLimits::offset_align
   std::byte* data = nullptr;  ///< memory, aligned to IoLimits::memory_align; a write only reads it
-  std::size_t size = 0;      ///< bytes; a multiple of IoLimits::offset_align
+  std::size_t size = 0;       ///< bytes; a multiple of IoLimits::offset_align
 };
 
 /// How one transfer ended.
 struct IoStatus {
   int error = 0;          ///< 0, or an errno value
-  std::size_t bytes = 0;  ///< bytes moved when error is 0; may be fewer than asked, and 0 for a read at the end of the file
+  std::size_t bytes = 0;  ///< bytes moved when error is 0; may be fewer than asked, and 0 for a read at the end
 };
 
 /// Receives each completion of a `run`: the request's index in the span, and how it ended. Called on the thread that
@@ -87,8 +88,9 @@ class IoFile {
   /// durable when 0 is returned. Otherwise an errno value.
   [[nodiscard]] virtual int sync() noexcept = 0;
 
-  /// Makes all `requests`, keeping up to `limits().queue_depth` in flight and starting the next as one completes; delivers
-  /// each completion to `done`; returns when the last was delivered. A request that breaks the alignment rules completes with EINVAL.
+  /// Makes all `requests`, keeping up to `limits().queue_depth` in flight and starting the next as one completes;
+  /// delivers each completion to `done`; returns when the last was delivered. A request that breaks the alignment rules
+  /// completes with EINVAL.
   virtual void run(std::span<const IoRequest> requests, IoDone done) noexcept = 0;
 };
 

@@ -16,10 +16,10 @@
 //   if (uring) backend = std::move(*uring); else backend = std::make_unique<DirectIo>();
 //
 // A process that is killed with requests in flight leaves them to the kernel, which finishes them and holds the writer
-// lock until it has: for some tens of milliseconds another opener may still be told EWOULDBLOCK.
+// lock until it has: for up to about a tenth of a second another opener may still be told EWOULDBLOCK.
 //
-// A ring that breaks is never abandoned with requests in flight: see engine/internal/uring_ring.h for what happens
-// instead.
+// A ring that breaks is never abandoned with requests in flight: `run` waits, however long, until the kernel has
+// delivered those that it took, makes the rest with positioned calls, and drops the ring.
 //
 // Thread-safety: every member may be called by several threads at once, on one file, too.
 #pragma once
