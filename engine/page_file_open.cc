@@ -68,7 +68,11 @@ Result<void> check_alignment(const IoFile& file, PageSize size) noexcept {
   return failure(PageError{.code = ErrorCode::misaligned, .expected = align, .actual = size.bytes()});
 }
 
-/// Gives an empty or blank file its length and superblocks, and makes them and its name durable.
+/// Gives an empty, blank or half-made file its length and superblocks, and makes them and its name durable.
+///
+/// Generation 0 goes first, and generation 1 only once both slots of generation 0 are known to be durable. So an opener
+/// who reads generation 1 has a file that no crash can take away, even if a failed sync left the slot that it reads in
+/// some cache only; one who reads generation 0 does all this again, and keeps what pages there are.
 Result<Superblock> lay_out(IoBackend& backend, IoFile& file, Scheduler& scheduler, const std::string& path,
                            PageSize size, const FileId& id) noexcept {
   if (const auto fits = check_alignment(file, size); !fits) return failure(fits.error());
@@ -79,10 +83,12 @@ Result<Superblock> lay_out(IoBackend& backend, IoFile& file, Scheduler& schedule
     if (const int error = retry_interrupted(scheduler, [&] { return file.resize(wanted); }); error != 0)
       return failure(io_failure(error));
   }
-  const Superblock superblock{.page_size = size, .file_id = id, .generation = 1};
+  Superblock superblock{.page_size = size, .file_id = id, .generation = kGenerationBeingMade};
   if (const auto done = commit_superblock(file, scheduler, superblock); !done) return failure(done.error());
   const int error = retry_interrupted(scheduler, [&] { return backend.sync_directory(path); });
-  if (error != 0) return failure(io_failure(error));
+  if (error != 0) return failure(open_failure(error));
+  superblock.generation = kGenerationMade;
+  if (const auto done = commit_superblock(file, scheduler, superblock); !done) return failure(done.error());
   return superblock;
 }
 
@@ -169,6 +175,9 @@ Result<std::unique_ptr<PageFile>> PageFile::open(Scheduler& scheduler, IoBackend
   if (writable) {
     // What a process wrote before it died may be in a cache yet. Only what is durable may be relied on.
     if (const auto synced = sync_file(file, scheduler); !synced) return failure(synced.error());
+    // The create that made the file may have been cut off before its name was durable.
+    const int error = retry_interrupted(scheduler, [&] { return backend.sync_directory(path); });
+    if (error != 0) return failure(open_failure(error));
   }
   const auto length = length_of(file);
   if (!length) return failure(length.error());
@@ -188,7 +197,11 @@ Result<std::unique_ptr<PageFile>> PageFile::open(Scheduler& scheduler, IoBackend
     }
     if (const auto fits = check_alignment(file, superblock.page_size); !fits) return failure(fits.error());
     shape.superblock = superblock;
-    if (writable) {
+    if (writable && superblock.generation == kGenerationBeingMade) {
+      const auto made = lay_out(backend, file, scheduler, path, superblock.page_size, superblock.file_id);
+      if (!made) return failure(made.error());
+      shape.superblock = *made;
+    } else if (writable) {
       const auto healed = heal(file, scheduler, *slots, **chosen);
       if (!healed) return failure(healed.error());
       shape.report.superblock_healed = *healed;

@@ -62,6 +62,10 @@ struct Superblock {
   std::uint64_t generation = 0;  ///< commits so far
 };
 
+inline constexpr std::uint64_t kGenerationBeingMade =
+    0;  ///< not known to be durable in any slot: a writable open commits it again
+inline constexpr std::uint64_t kGenerationMade = 1;  ///< generation 0 is durable in both slots; what `create` leaves
+
 /// Which of the two copies.
 enum class SuperblockSlot : std::uint8_t {
   first,  ///< at byte 0

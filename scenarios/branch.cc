@@ -40,8 +40,9 @@ void Branch::note(std::size_t page, const Verdict& verdict) {
 std::unique_ptr<Subject> Branch::open() {
   const bool recovered = disk_.setup().depth != 0;
   auto opened = run_.engine().open(scheduler_, disk_, run_.path(), {.page_size = oracle().page_size()});
-  const Verdict verdict = oracle().judge_open(opened ? nullptr : &opened.error(),
-                                              opened && (*opened)->open_report().interrupted_create, media_, length_);
+  const Verdict verdict =
+      oracle().judge_open(opened ? nullptr : &opened.error(), opened && (*opened)->open_report().interrupted_create,
+                          media_, length_, false);
   run_.report(verdict);
   superblock_ = outcome_of(verdict.kind);
   if (opened && recovered && (*opened)->open_report().superblock_healed) superblock_ = Outcome::repaired;

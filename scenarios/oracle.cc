@@ -34,6 +34,22 @@ void fill_payload(std::span<std::byte> payload, std::uint64_t seed, std::uint64_
   }
 }
 
+bool all_zero(std::span<const std::byte> bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{}; });
+}
+
+/// Whether a file reads as zeros from end to end: what an interrupted create looks like.
+bool is_blank(const sim::Media& media, std::uint64_t length) {
+  std::byte block[sim::kBlockBytes];
+  std::uint64_t bad_sector = 0;
+  for (std::uint64_t at = 0; at < length; at += sizeof block) {
+    const std::span<std::byte> piece(block,
+                                     static_cast<std::size_t>(std::min<std::uint64_t>(sizeof block, length - at)));
+    if (!media.read(at, piece, bad_sector) || !all_zero(piece)) return false;
+  }
+  return true;
+}
+
 bool is_superblock_offset(std::uint64_t offset) { return offset == kSlots[0] || offset == kSlots[1]; }
 
 }  // namespace
@@ -88,19 +104,26 @@ void Oracle::raise_floor(std::size_t page, std::uint64_t lsn) {
   obligations_ ^= sim::hash_term(page, model.floor, 1);
 }
 
-void Oracle::sync_returned(const SyncTicket& ticket, bool ok) {
-  if (!ok) ++losses_;
+void Oracle::sync_succeeded(const SyncTicket& ticket) {
   for (std::size_t page = 0; page < model_.size(); ++page) {
     const auto& lsns = model_[page].versions;
     for (std::size_t i = lsns.size(); i-- > 0 && lsns[i] > model_[page].floor;) {
-      Version& version = versions_[lsns[i] - 1];
-      if (!ok) {
-        if (version.acked != 0 && version.doubtful == 0) version.doubtful = losses_;
-      } else if (version.acked != 0 && version.acked <= ticket.acks &&
-                 (version.doubtful == 0 || version.doubtful > ticket.losses)) {
-        raise_floor(page, lsns[i]);
-        break;
-      }
+      const Version& version = versions_[lsns[i] - 1];
+      if (version.acked == 0 || version.acked > ticket.acks) continue;
+      // A flush that failed while this sync was under way is no excuse: an Ok is a promise.
+      if (version.doubtful != 0 && version.doubtful <= ticket.losses) continue;
+      raise_floor(page, lsns[i]);
+      break;
+    }
+  }
+}
+
+void Oracle::flush_failed() {
+  ++losses_;
+  for (const PageModel& model : model_) {
+    for (std::size_t i = model.versions.size(); i-- > 0 && model.versions[i] > model.floor;) {
+      Version& version = versions_[model.versions[i] - 1];
+      if (version.acked != 0 && version.doubtful == 0) version.doubtful = losses_;
     }
   }
 }
@@ -190,6 +213,7 @@ PageState Oracle::state(const sim::Media& media, std::uint64_t length, std::size
   }
   std::uint64_t bad_sector = 0;
   if (!media.read(offset, scratch_, bad_sector)) return PageState::unreadable;
+  if (all_zero(scratch_)) return PageState::absent;
   if (const auto decoded = decode_page(scratch_)) {
     if (decoded->page_id != pages_[page].value) return PageState::foreign;
     if (matches(page, decoded->lsn, scratch_)) return by_age(decoded->lsn);
@@ -205,7 +229,8 @@ bool Oracle::promise_kept(const sim::Media& media, std::uint64_t length, std::si
   if (offset + page_size_.bytes() > length) return false;
   for (std::uint64_t at = offset; at < offset + page_size_.bytes(); at += kSectorBytes) {
     const sim::WriteRecord* record = media.record(at / kSectorBytes);
-    if (record == nullptr || record->id < oldest) return media.damage(at / kSectorBytes).kind != sim::DamageKind::none;
+    if (record != nullptr && (record->id >= oldest || record->misdirected())) continue;
+    if (media.damage(at / kSectorBytes).kind == sim::DamageKind::none) return false;
   }
   return true;
 }
@@ -300,14 +325,13 @@ PageState Oracle::superblock_state(const sim::Media& media, std::uint64_t length
   const sim::WriteRecord* first = media.record(offset / kSectorBytes);
   std::uint64_t bad_sector = 0;
   if (!media.read(offset, scratch_, bad_sector)) return PageState::unreadable;
-  if (std::all_of(scratch_.begin(), scratch_.end(), [](std::byte b) { return b == std::byte{}; }))
-    return PageState::absent;
+  if (all_zero(scratch_)) return PageState::absent;
   if (decode_superblock_page(scratch_, offset)) return PageState::intact;
   return first != nullptr && first->misdirected() ? PageState::foreign : PageState::damaged;
 }
 
 Verdict Oracle::judge_open(const PageError* error, bool interrupted_create, const sim::Media* media,
-                           std::uint64_t length) const {
+                           std::uint64_t length, bool finished) const {
   const auto broken_open = [](Invariant invariant, std::string what) {
     return Verdict{Verdict::Kind::broken, invariant, "open: " + std::move(what)};
   };
@@ -321,12 +345,11 @@ Verdict Oracle::judge_open(const PageError* error, bool interrupted_create, cons
   const PageState slot[] = {superblock_state(*media, length, kSlots[0]), superblock_state(*media, length, kSlots[1])};
   const bool sound = slot[0] == PageState::intact || slot[1] == PageState::intact;
   const bool unreadable = slot[0] == PageState::unreadable || slot[1] == PageState::unreadable;
-  const bool untouched = slot[0] == PageState::absent && slot[1] == PageState::absent && media->empty();
+  const bool untouched = slot[0] == PageState::absent && slot[1] == PageState::absent && is_blank(*media, length);
   const std::string slots = fmt::format("superblocks {} and {}", faults::name(slot[0]), faults::name(slot[1]));
   if (error == nullptr) {
-    if (interrupted_create ? created_ || !untouched : !sound)
-      return broken_open(Invariant::integrity, "Ok, with " + slots);
-    return {};
+    if (interrupted_create ? !created_ && (untouched || (finished && sound)) : sound) return {};
+    return broken_open(Invariant::integrity, "Ok, with " + slots);
   }
   if (unreadable) {
     if (error->code == ErrorCode::io_error) return {Verdict::Kind::detected, {}, {}};

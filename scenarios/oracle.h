@@ -63,8 +63,12 @@ class Oracle {
   void returned(std::uint64_t lsn, bool ok);
   /// A sync is about to be asked for.
   [[nodiscard]] SyncTicket sync_begins() const noexcept { return {acks_, losses_}; }
-  /// It has returned. A failed one makes everything acknowledged so far, but not yet covered, doubtful for ever.
-  void sync_returned(const SyncTicket& ticket, bool ok);
+  /// It has returned Ok: everything acknowledged when it was asked for is durable, but for what an earlier failed flush
+  /// may have dropped.
+  void sync_succeeded(const SyncTicket& ticket);
+  /// The device failed a flush, whoever asked for it: everything acknowledged so far, but not yet covered, is doubtful
+  /// for ever.
+  void flush_failed();
   /// `create` has returned Ok: the file must be there and open from now on.
   void created() noexcept;
   [[nodiscard]] bool is_created() const noexcept { return created_; }
@@ -96,9 +100,10 @@ class Oracle {
   /// Judges what reading page index `page` gave in the running process, of whose view `media` is.
   [[nodiscard]] Verdict judge_live(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                                    const sim::Media& media, std::uint64_t length) const;
-  /// Judges how opening the file ended. `media` is what stands in it; null: there is no such file.
+  /// Judges how opening the file ended. `media` is what stands in it; null: there is no such file. `finished`: open was
+  /// asked to finish an interrupted create, and `media` shows the file afterwards.
   [[nodiscard]] Verdict judge_open(const PageError* error, bool interrupted_create, const sim::Media* media,
-                                   std::uint64_t length) const;
+                                   std::uint64_t length, bool finished) const;
   /// Whether `bytes` are a version of page index `page` that is no older than the newest acknowledged one: all that can
   /// be said where the medium cannot be looked at.
   [[nodiscard]] bool is_current(std::size_t page, std::span<const std::byte> bytes) const;
@@ -118,7 +123,7 @@ class Oracle {
     const std::byte* payload = nullptr;
     std::uint64_t acked = 0;         // on the clock of acknowledgements; 0: not, or failed
     std::uint64_t first_record = 0;  // id of the first write that carried it
-    std::uint64_t doubtful = 0;      // the failed sync (counted from 1) that may have dropped it; 0: none
+    std::uint64_t doubtful = 0;      // the failed flush (counted from 1) that may have dropped it; 0: none
     bool misdirected = false;        // the device put it, or a part of it, somewhere else
   };
   struct PageModel {
@@ -149,7 +154,7 @@ class Oracle {
   std::vector<Version> versions_;  // index: LSN - 1
   std::vector<PageModel> model_;
   std::uint64_t acks_ = 0;
-  std::uint64_t losses_ = 0;  // failed syncs so far
+  std::uint64_t losses_ = 0;  // failed flushes so far
   std::uint64_t images_from_ = 1;
   bool log_ = false;
   bool created_ = false;

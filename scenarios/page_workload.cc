@@ -140,7 +140,7 @@ class Client {
   void sync() {
     const SyncTicket ticket = host_.oracle().sync_begins();
     const Result<void> result = file_.sync();
-    host_.oracle().sync_returned(ticket, result.has_value());
+    if (result) host_.oracle().sync_succeeded(ticket);
     host_.judge_sync(error_of(result), file_.poisoned());
   }
 

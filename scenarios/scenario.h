@@ -2,8 +2,8 @@
 //
 // Scenario: a workload, what may go wrong under it, and how its recovery is judged.
 //
-// A scenario is stateless; everything a run decides comes from its Choices. To add one: a file in this folder with a class derived from
-// Scenario, and a line in the table of scenarios.cc.
+// A scenario is stateless; everything a run decides comes from its Choices. To add one: a file in this folder with a
+// class derived from Scenario, and a line in the table of scenarios.cc.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,12 @@ namespace pagedb::scenarios {
 
 /// What one simulated run is given.
 struct RunRequest {
-  std::uint64_t seed = 0;                   ///< for violations and file identities; decisions come from `choices`
-  const faults::DeviceProfile* profile{};   ///< the page device
+  std::uint64_t seed = 0;                  ///< for violations and file identities; decisions come from `choices`
+  const faults::DeviceProfile* profile{};  ///< the page device
   sim::Choices* choices{};
   sim::Trace* trace{};
-  std::optional<std::uint64_t> only_branch{};  ///< verify this crash branch only: what a recorded failure keeps besides the trunk
+  std::optional<std::uint64_t>
+      only_branch{};  ///< verify this crash branch only: what a recorded failure keeps besides the trunk
 };
 
 /// What one run on a real disk is given: the same workload, no faults, no crash; reopened and verified at its end.

@@ -158,6 +158,7 @@ void SimRun::fault_injected(std::uint32_t index, const InjectedFault& fault) {
   switch (fault.kind) {
     case FaultKind::flush_failure:
       flush_failed_ = true;
+      oracle_.flush_failed();
       [[fallthrough]];
     case FaultKind::read_error:
     case FaultKind::write_error:
@@ -254,7 +255,7 @@ bool SimRun::judge_open(const PageError* error, bool creating, bool interrupted_
   }
   const sim::FileState* file = page_file(worlds_[0]->disk);
   report(oracle_.judge_open(error, interrupted_create, file != nullptr ? &file->current : nullptr,
-                            file != nullptr ? file->length : 0));
+                            file != nullptr ? file->length : 0, true));
   return false;
 }
 

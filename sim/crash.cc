@@ -137,7 +137,9 @@ void Crash::apply(const FileState& file, const DeviceProfile& profile, SimDisk& 
         ++lost;
         continue;
       }
-      for (std::uint32_t k = 0; k < unit.sectors; ++k) made.durable.put(unit.first_sector + k, &record);
+      for (std::uint32_t k = 0; k < unit.sectors; ++k) {
+        if (!made.durable.newer(unit.first_sector + k, record)) made.durable.put(unit.first_sector + k, &record);
+      }
       if (unit.fate == UnitFate::kept) {
         ++kept;
         pattern |= std::uint64_t{1} << (u - first_unit_[i]) % 64;

@@ -46,8 +46,10 @@ struct FileState {
   void rebuild_current() {
     current.reset(&durable);
     for (const PendingWrite& write : pending) {
-      for (std::uint32_t i = 0; i < write.visible_sectors; ++i)
-        current.put(write.record->offset / kSectorBytes + i, write.record);
+      for (std::uint32_t i = 0; i < write.visible_sectors; ++i) {
+        const std::uint64_t sector = write.record->offset / kSectorBytes + i;
+        if (!durable.newer(sector, *write.record)) current.put(sector, write.record);
+      }
     }
   }
 };

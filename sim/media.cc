@@ -148,18 +148,6 @@ void Media::cut(std::uint64_t sector) {
   }
 }
 
-bool Media::empty() const noexcept {
-  for (const Media* layer = this; layer != nullptr; layer = layer->base_) {
-    for (const std::uint64_t index : layer->numbers_) {
-      const Block& held = block(index);
-      if (held.damaged != 0) return false;
-      if (std::any_of(held.sector.begin(), held.sector.end(), [](const WriteRecord* r) { return r != nullptr; }))
-        return false;
-    }
-  }
-  return true;
-}
-
 bool Media::read(std::uint64_t offset, std::span<std::byte> out, std::uint64_t& bad_sector) const noexcept {
   std::size_t done = 0;
   while (done < out.size()) {

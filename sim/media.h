@@ -115,6 +115,12 @@ class Media {
     return block(sector / kSectorsPerBlock).sector[sector % kSectorsPerBlock];
   }
   [[nodiscard]] Damage damage(std::uint64_t sector) const noexcept;
+  /// Whether a sector holds something that was written after `record`: a write that a sync passed over cannot come back
+  /// over a newer one.
+  [[nodiscard]] bool newer(std::uint64_t sector, const WriteRecord& written) const noexcept {
+    const WriteRecord* held = record(sector);
+    return held != nullptr && held->id > written.id;
+  }
 
   /// Puts `record` (null: zeros) into a sector; whatever damaged it is gone.
   void put(std::uint64_t sector, const WriteRecord* record);
@@ -134,9 +140,6 @@ class Media {
   [[nodiscard]] const std::vector<std::uint64_t>& written_blocks() const noexcept {
     return base_ != nullptr ? base_->written_blocks() : numbers_;
   }
-
-  /// Whether no sector was ever written or damaged.
-  [[nodiscard]] bool empty() const noexcept;
 
   /// Copies [offset, offset + out.size()) as a reader would see it. False when it meets an unreadable sector, whose
   /// number is then in `bad_sector`.
