@@ -17,28 +17,22 @@ namespace {
 
 using Kind = SlotContent::Kind;
 
-/// The error that an errno value from open, create or sync_directory means.
+/// The error that an errno value from open or create means.
 PageError open_failure(int sys_errno) noexcept {
-  PageError error = io_failure(sys_errno);
   switch (sys_errno) {
     case ENOENT:
     case ENOTDIR:
-      error.code = ErrorCode::not_found;
-      break;
+      return {.code = ErrorCode::not_found};
     case EEXIST:
-      error.code = ErrorCode::already_exists;
-      break;
+      return {.code = ErrorCode::already_exists};
     case EISDIR:
     case ENXIO:
-      error.code = ErrorCode::not_a_regular_file;
-      break;
+      return {.code = ErrorCode::not_a_regular_file};
     case EAGAIN:
-      error.code = ErrorCode::locked;
-      break;
+      return {.code = ErrorCode::locked};
     default:
-      break;
+      return io_failure(sys_errno);
   }
-  return error;
 }
 
 /// Calls `open`, which returns an IoResult with a file, again while signals interrupt it.
