@@ -32,6 +32,8 @@ class Host {
   [[nodiscard]] virtual const sim::Span& span() = 0;
   /// Path of the page file.
   [[nodiscard]] virtual const std::string& path() = 0;
+  /// Path of another file of the run, such as a log. Faults are injected into the page file only.
+  [[nodiscard]] virtual std::string side_path(std::string_view name) = 0;
 
   /// An operation of the running fiber begins: from here on, faults injected into its requests explain its result.
   virtual void operation_begins() = 0;

@@ -6,6 +6,7 @@
 #include "scenarios/page_workload.h"
 #include "scenarios/real_run.h"
 #include "scenarios/sim_run.h"
+#include "sim/sanitizer.h"
 
 namespace pagedb::scenarios {
 namespace {
@@ -31,6 +32,7 @@ class PageFileScenario final : public Scenario {
   }
 
   RunResult run_real(const RealRequest& request) const override {
+    const sim::HarnessScope scope;
     RealRun run(request, weather_.name, {}, workload_pages({}, kPages));
     run_page_workload(run, {});
     return run.finish();
@@ -44,6 +46,7 @@ class PageFileScenario final : public Scenario {
 
 RunResult run_page_file(const RunRequest& request, std::string_view name, const Engine& engine,
                         const faults::FaultPlan& faults, std::uint32_t crash_damage) {
+  const sim::HarnessScope scope;
   SimPlan plan;
   plan.engine = &engine;
   plan.faults = faults;

@@ -7,6 +7,7 @@
 
 #include "engine/aligned_buffer.h"
 #include "engine/check.h"
+#include "sim/sanitizer.h"
 
 namespace pagedb::scenarios {
 namespace {
@@ -210,8 +211,10 @@ void run_page_workload(Host& host, const WorkloadShape& shape) {
     std::vector<TaskId> tasks;
     for (std::uint32_t number = 0; number < shape.fibers; ++number) {
       clients.push_back(std::make_unique<Client>(host, *file, shape, number, round, ios_left));
-      tasks.push_back(host.scheduler().spawn("client " + std::to_string(number),
-                                             [client = clients.back().get()] { client->run(); }));
+      tasks.push_back(host.scheduler().spawn("client " + std::to_string(number), [client = clients.back().get()] {
+        const sim::HarnessScope scope;
+        client->run();
+      }));
     }
     for (const TaskId task : tasks) host.scheduler().join(task);
     if (!file->poisoned()) return;

@@ -31,7 +31,7 @@ RealRun::~RealRun() {
   for (const std::string& path : extra_) std::remove(path.c_str());
 }
 
-std::string RealRun::extra_path(std::string_view name) {
+std::string RealRun::side_path(std::string_view name) {
   extra_.push_back(fmt::format("{}.{}", path_, name));
   return extra_.back();
 }

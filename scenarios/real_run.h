@@ -28,6 +28,7 @@ class RealRun final : public Host {
   Oracle& oracle() override { return oracle_; }
   const sim::Span& span() override { return span_; }
   const std::string& path() override { return path_; }
+  std::string side_path(std::string_view name) override;
   void operation_begins() override {}
   void judge_read(std::size_t page, const PageError* error, std::span<const std::byte> bytes) override;
   void judge_write(std::size_t page, const PageError* error) override;
@@ -36,8 +37,6 @@ class RealRun final : public Host {
   void violation(Invariant invariant, const std::string& message) override;
   bool over() override { return !result_.violations.empty(); }
 
-  /// Path of another file of this run, removed at its end as well.
-  [[nodiscard]] std::string extra_path(std::string_view name);
   /// Opens the page file again, reads every page, and gives the result.
   [[nodiscard]] RunResult finish();
 

@@ -4,13 +4,14 @@
 #include <array>
 
 #include "scenarios/page_file_scenarios.h"
+#include "scenarios/redo_recovery.h"
 #include "scenarios/scenario.h"
 
 namespace pagedb::scenarios {
 
 std::span<const Scenario* const> all_scenarios() {
   static const std::array table = {&page_file_crash(), &page_file_bitrot(), &page_file_misaligned(),
-                                   &page_file_io_errors()};
+                                   &page_file_io_errors(), &redo_recovery()};
   return table;
 }
 

@@ -53,6 +53,7 @@ class SimRun::World final : public sim::DiskObserver {
                 .trace = run_.request_.trace,
                 .profile = run_.request_.profile,
                 .plan = faults,
+                .faulty_path = run_.path_,
                 .ledger = &ledger,
                 .arena = &arena,
                 .observer = observer,

@@ -54,6 +54,7 @@ class SimRun final : public Host, public sim::DiskObserver {
   Oracle& oracle() override { return oracle_; }
   const sim::Span& span() override { return span_; }
   const std::string& path() override { return path_; }
+  std::string side_path(std::string_view name) override { return std::string(name); }
   void operation_begins() override;
   void judge_read(std::size_t page, const PageError* error, std::span<const std::byte> bytes) override;
   void judge_write(std::size_t page, const PageError* error) override;

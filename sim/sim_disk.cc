@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "engine/check.h"
+#include "sim/sanitizer.h"
 
 namespace pagedb::sim {
 
@@ -45,16 +46,19 @@ class SimDisk::File final : public IoFile {
  public:
   File(SimDisk& disk, FileState& state, bool writer) : disk_(disk), state_(state), writer_(writer) {}
   ~File() override {
+    const HarnessScope scope;
     if (writer_) state_.writer = false;
     disk_.trace(EventKind::close, &state_, 0, 0, 0);
   }
 
   IoLimits limits() const noexcept override {
+    const HarnessScope scope;
     const faults::DeviceProfile& profile = *disk_.setup_.profile;
     return {profile.memory_align_bytes, profile.logical_sector_bytes, profile.queue_depth, profile.atomic_write_bytes};
   }
 
   IoResult<std::uint64_t> size() noexcept override {
+    const HarnessScope scope;
     if (disk_.sealed_) return tl::unexpected(kCrashed);
     disk_.trace(EventKind::size, &state_, state_.length, 0, 0);
     return state_.length;
@@ -110,6 +114,7 @@ const FileState* SimDisk::file(std::string_view path) const noexcept {
 }
 
 IoResult<std::unique_ptr<IoFile>> SimDisk::open(const std::string& path, Access access) noexcept {
+  const HarnessScope scope;
   if (sealed_) return tl::unexpected(kCrashed);
   FileState* found = const_cast<FileState*>(file(path));
   const bool writer = access == Access::read_write;
@@ -121,6 +126,7 @@ IoResult<std::unique_ptr<IoFile>> SimDisk::open(const std::string& path, Access 
 }
 
 IoResult<std::unique_ptr<IoFile>> SimDisk::create(const std::string& path) noexcept {
+  const HarnessScope scope;
   if (sealed_) return tl::unexpected(kCrashed);
   const bool exists = file(path) != nullptr;
   if (exists) {
@@ -137,6 +143,7 @@ IoResult<std::unique_ptr<IoFile>> SimDisk::create(const std::string& path) noexc
 }
 
 int SimDisk::sync_directory(const std::string& path) noexcept {
+  const HarnessScope scope;
   if (sealed_) return kCrashed;
   FileState* found = const_cast<FileState*>(file(path));
   const FaultKind fault = found != nullptr ? roll({RequestKind::Op::sync}, *found) : FaultKind::count_;
@@ -202,6 +209,7 @@ std::uint32_t SimDisk::inject(FaultKind kind, const FileState& file, std::uint64
 
 FaultKind SimDisk::roll(const RequestKind& kind, FileState& file) {
   if (setup_.plan == nullptr || setup_.plan->honest()) return FaultKind::count_;
+  if (!setup_.faulty_path.empty() && file.path != setup_.faulty_path) return FaultKind::count_;
   if (kind.op == RequestKind::Op::read && !setup_.plan->hits_reads()) return FaultKind::count_;
   const std::uint32_t dice = setup_.choices->draw(setup_.span, Site::io_fault, faults::FaultPlan::kDice);
   const FaultKind fault = decide(*setup_.plan, kind, dice);
@@ -488,6 +496,7 @@ int SimDisk::perform_sync(FileState& file, std::uint64_t submitted_at, FaultKind
 }
 
 int SimDisk::File::resize(std::uint64_t bytes) noexcept {
+  const HarnessScope scope;
   if (disk_.sealed_) return kCrashed;
   const FaultKind fault = disk_.roll({RequestKind::Op::resize, bytes > state_.length, false}, state_);
   int error = 0;
@@ -506,6 +515,7 @@ int SimDisk::File::resize(std::uint64_t bytes) noexcept {
 }
 
 int SimDisk::File::sync() noexcept {
+  const HarnessScope scope;
   if (disk_.sealed_) return kCrashed;
   const FaultKind fault = disk_.roll({RequestKind::Op::sync}, state_);
   const std::uint64_t submitted_at = disk_.delivery_clock_;
@@ -522,6 +532,7 @@ int SimDisk::File::sync() noexcept {
 }
 
 void SimDisk::File::run(std::span<const IoRequest> requests, IoDone done) noexcept {
+  const HarnessScope scope;
   Batch batch;
   batch.task = disk_.setup_.scheduler->current();
   batch.completions.reserve(std::min<std::size_t>(requests.size(), disk_.setup_.profile->queue_depth));
@@ -552,7 +563,10 @@ void SimDisk::File::run(std::span<const IoRequest> requests, IoDone done) noexce
           if (length.record == completion.record->id) length.delivered = now;
         }
       }
-      done(completion.index, completion.status);
+      {
+        const EngineScope engine;
+        done(completion.index, completion.status);
+      }
       ++delivered;
     }
     ready.clear();

@@ -53,6 +53,7 @@ struct DiskSetup {
   Trace* trace{};
   const faults::DeviceProfile* profile{};
   const faults::FaultPlan* plan{};  ///< what is injected into requests
+  std::string faulty_path{};        ///< ... of this file only; empty: of every file
   faults::Ledger* ledger{};         ///< where it is entered
   Arena* arena{};                   ///< where the bytes of writes live
   DiskObserver* observer{};

@@ -26,7 +26,9 @@ std::string tag_text(std::uint64_t tag) {
   return fmt::format(" lsn {}", tag);
 }
 
-std::string place(std::uint64_t offset) {
+/// The first file of a run is the page file; pages of 4 KiB are what people look for in it.
+std::string place(std::uint64_t offset, std::uint32_t file) {
+  if (file != 1) return fmt::format("byte {}", offset);
   if (offset % 4096 == 0) return fmt::format("page {} (byte {})", offset / 4096, offset);
   return fmt::format("byte {} (page {} + {})", offset, offset / 4096, offset % 4096);
 }
@@ -60,24 +62,24 @@ std::string what(const Event& e) {
     case EventKind::sync_directory:
       return e.a == 0 ? "ok" : std::strerror(static_cast<int>(e.a));
     case EventKind::submit_read:
-      return fmt::format("#{} {}, {} bytes", e.a, place(e.b), e.c);
+      return fmt::format("#{} {}, {} bytes", e.a, place(e.b, e.file), e.c);
     case EventKind::submit_write:
-      return fmt::format("#{} {}{}", e.a, place(e.b), tag_text(e.c));
+      return fmt::format("#{} {}{}", e.a, place(e.b, e.file), tag_text(e.c));
     case EventKind::done_read:
     case EventKind::done_write:
       return fmt::format("#{} {}{}", e.a, ending(e), tag_text(e.c));
     case EventKind::fault:
-      return fmt::format("kind {} at {}{}", e.a, place(e.b),
+      return fmt::format("kind {} at {}{}", e.a, place(e.b, e.file),
                          e.c != 0 ? fmt::format(", caller told {}", std::strerror(static_cast<int>(e.c))) : "");
     case EventKind::crash:
       return fmt::format("branch {}", e.a);
     case EventKind::survived:
     case EventKind::lost:
-      return fmt::format("{}{}", place(e.a), tag_text(e.c));
+      return fmt::format("{}{}", place(e.a, e.file), tag_text(e.c));
     case EventKind::damaged: {
       std::string units;
       for (unsigned i = 0; i < 8; ++i) units += (e.b >> i & 1) != 0 ? '#' : '.';
-      return fmt::format("{}{}: torn, units kept {} ({} damaged)", place(e.a), tag_text(e.c), units, e.b >> 56);
+      return fmt::format("{}{}: torn, units kept {} ({} damaged)", place(e.a, e.file), tag_text(e.c), units, e.b >> 56);
     }
     case EventKind::op_begin:
       return fmt::format("operation {} on page {} x {}", e.a, e.b, e.c);
