@@ -135,12 +135,13 @@ void UringRing::prepare(io_uring_sqe& sqe, int fd, const IoRequest& request) con
 // Hands the queue to the kernel and waits for `wait` completions. False when the ring is of no use any more.
 bool UringRing::enter(Stream& stream, unsigned wait) noexcept {
   const int result = system_.uring_submit_and_wait(ring_, wait);
-  if (result >= 0 || result == -EINTR) {
+  if (result >= 0) {
     stream.refusals = 0;
     return true;
   }
   if (!transient(result)) return false;
-  // The kernel is short of memory, or wants completions taken first: wait for one, if there is any to wait for.
+  // A signal came, or the kernel is short of memory, or wants completions taken first: wait for one, if there is any to
+  // wait for.
   if (stream.pending > io_uring_sq_ready(&ring_)) {
     const int waited = system_.uring_wait(ring_);
     return waited >= 0 || transient(waited);

@@ -248,6 +248,7 @@ TEST_P(RealFile, MisalignedRequestsEndWithEinvalAndMoveNothing) {
       {IoOp::read, kLast, memory.page(0), kTestPage},
       {IoOp::write, kLast - kTestPage + 1, memory.page(0), kTestPage},
       {IoOp::write, std::uint64_t{1} << 63, memory.page(0), kTestPage},
+      {IoOp::write, (std::uint64_t{1} << 63) - kTestPage, memory.page(0), kTestPage},
   };
   for (const IoStatus& end : run_all(**file, wrong)) EXPECT_EQ(end.error, EINVAL);
   for (const IoRequest& request : wrong) EXPECT_EQ(run_all(**file, {&request, 1})[0].error, EINVAL);

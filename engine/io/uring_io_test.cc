@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <liburing.h>
+#include <sys/mman.h>
 
 #include <cerrno>
 #include <thread>
@@ -154,11 +155,12 @@ TEST_F(Uring, ABrokenRingHandsBackEveryRequestOnceAndIsDropped) {
     system_.submits.push_back(-EBADF);
     const TestPages memory(64);
     auto requests = memory.requests(IoOp::read);
-    requests[9].offset += 1;
+    const auto misaligned = [](std::size_t i) { return i % 8 == 1; };  // also among those that the kernel never took
+    for (std::size_t i = 0; i < requests.size(); ++i) requests[i].offset += misaligned(i) ? 1 : 0;
     const auto ends = run_all(*file_, requests);
     for (std::size_t i = 0; i < ends.size(); ++i) {
-      EXPECT_EQ(ends[i].error, i == 9 ? EINVAL : 0);
-      EXPECT_TRUE(i == 9 || memory.marked(i, kSalt)) << i;
+      EXPECT_EQ(ends[i].error, misaligned(i) ? EINVAL : 0);
+      EXPECT_TRUE(misaligned(i) || memory.marked(i, kSalt)) << i;
     }
     EXPECT_EQ(system_.in_flight, 0) << "the kernel still held memory of the caller";
     EXPECT_GT(system_.positioned, 0);
@@ -252,6 +254,38 @@ TEST_F(Uring, RegisteredMemoryAndFile) {
   file_.reset();
   EXPECT_EQ(disk_->facts().rings, 0u);
   EXPECT_EQ(disk_->facts().rings_with_memory, 0u);
+}
+
+// The kernel registers memory in pieces of 1 GiB. The region is one small file in memory, mapped again and again.
+TEST_F(Uring, RegisteredMemoryOfSeveralPieces) {
+  constexpr std::size_t kWindow = std::size_t{2} << 20;
+  constexpr std::size_t kPiece = std::size_t{1} << 30;
+  const int memory = ::memfd_create("window", 0);
+  ASSERT_EQ(::ftruncate(memory, kWindow), 0);
+  void* mapped = ::mmap(nullptr, kPiece + kWindow, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  auto* base = static_cast<std::byte*>(mapped);
+  for (std::size_t at = 0; at <= kPiece; at += kWindow) {
+    ASSERT_NE(::mmap(base + at, kWindow, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory, 0), MAP_FAILED);
+  }
+  open({.registered_memory = {base, kPiece + kWindow}});
+  const std::vector<IoRequest> requests = {
+      {IoOp::read, 5 * kTestPage, base + kPiece - 8 * kTestPage, kTestPage},   // in the first piece
+      {IoOp::read, 6 * kTestPage, base + kPiece + 8 * kTestPage, kTestPage},   // in the second
+      {IoOp::read, 20 * kTestPage, base + kPiece - kTestPage, 2 * kTestPage},  // in both
+      {IoOp::read, 7 * kTestPage, base + kPiece + kWindow - kTestPage * 16, kTestPage}};
+  const auto ends = run_all(*file_, requests);
+  const TestPages expected(64);
+  expected.mark(kSalt);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(ends[i].error, 0) << i;
+    EXPECT_EQ(ends[i].bytes, requests[i].size) << i;
+    EXPECT_EQ(std::memcmp(requests[i].data, expected.span().data() + requests[i].offset, requests[i].size), 0) << i;
+  }
+  EXPECT_EQ(system_.positioned, 0);
+  file_.reset();
+  ::munmap(base, kPiece + kWindow);
+  ::close(memory);
 }
 
 TEST_F(Uring, RefusedRegistrationsAreDoneWithout) {
