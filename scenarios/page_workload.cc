@@ -33,7 +33,6 @@ class Client {
       : host_(host),
         file_(file),
         shape_(shape),
-        number_(number),
         span_(host.span(), kFiber, std::uint64_t{round} << 32 | number),
         ios_left_(ios_left) {
     for (std::size_t page = number; page < host.oracle().pages().size(); page += shape.fibers) own_.push_back(page);
@@ -148,7 +147,6 @@ class Client {
   Host& host_;
   Subject& file_;
   const WorkloadShape& shape_;
-  std::uint32_t number_;
   sim::Span span_;
   std::uint32_t& ios_left_;
   std::vector<std::size_t> own_;

@@ -9,6 +9,7 @@
 
 #include "engine/check.h"
 #include "scenarios/memory_meter.h"
+#include "sim/sanitizer.h"
 
 namespace pagedb::scenarios {
 
@@ -271,6 +272,9 @@ void SimRun::boundary() {
 }
 
 void SimRun::recover(World& world, const sim::SimDisk& origin, sim::Span& span) {
+  // A branch runs on whichever task met the boundary, in memory that all branches share. It is one task by itself: its
+  // engine calls leave this scope standing, so that ThreadSanitizer does not hold one branch against another.
+  const sim::HarnessScope scope;
   sim::Trace& trace = *request_.trace;
   Counters& counters = result_.counters;
   world.start(span, nullptr, origin.next_record());
