@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "engine/check.h"
+#include "engine/internal/all_zero.h"
 #include "engine/internal/page_crc.h"
 
 namespace pagedb {
@@ -59,8 +60,7 @@ Result<PageHeader> verify(std::span<const std::byte> page, PageSize size, const 
 
   const PageHeader header = read_header(page);
   if (header.magic != kPageMagic) {
-    const bool all_zero = std::all_of(page.begin(), page.end(), [](std::byte byte) { return byte == std::byte{0}; });
-    return wrong({.code = all_zero ? ErrorCode::never_written : ErrorCode::bad_magic});
+    return wrong({.code = detail::all_zero(page) ? ErrorCode::never_written : ErrorCode::bad_magic});
   }
   if (header.version != kPageVersion)
     return wrong({.code = ErrorCode::bad_version, .expected = kPageVersion, .actual = header.version});

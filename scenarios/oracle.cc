@@ -35,7 +35,7 @@ void fill_payload(std::span<std::byte> payload, std::uint64_t seed, std::uint64_
 }
 
 bool all_zero(std::span<const std::byte> bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{}; });
+  return bytes.front() == std::byte{} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 /// Whether a file reads as zeros from end to end: what an interrupted create looks like.
@@ -190,24 +190,26 @@ std::uint64_t Oracle::effective_floor(std::size_t page, std::uint64_t floor) con
   return 0;
 }
 
+Oracle::Sectors Oracle::look_at(const sim::Media& media, std::uint64_t offset) const noexcept {
+  Sectors sectors{.first = media.record(offset / kSectorBytes), .same = true, .damaged = false};
+  for (std::uint64_t at = offset; at < offset + page_size_.bytes(); at += sim::kBlockBytes) {
+    const sim::Block& block = media.block(at / sim::kBlockBytes);
+    sectors.damaged |= block.damaged != 0;
+    for (const sim::WriteRecord* record : block.sector) sectors.same &= record == sectors.first;
+  }
+  return sectors;
+}
+
 PageState Oracle::state(const sim::Media& media, std::uint64_t length, std::size_t page, std::uint64_t floor) const {
   const std::uint64_t offset = pages_[page].value << page_size_.shift();
   const std::uint64_t size = page_size_.bytes();
   if (offset + size > length) return PageState::absent;
   const auto by_age = [floor](std::uint64_t lsn) { return lsn >= floor ? PageState::intact : PageState::stale; };
 
-  const sim::WriteRecord* whole = media.record(offset / kSectorBytes);
-  bool same = true, damaged = false, written = false;
-  for (std::uint64_t at = offset; at < offset + size; at += sim::kBlockBytes) {
-    const sim::Block& block = media.block(at / sim::kBlockBytes);
-    damaged |= block.damaged != 0;
-    for (const sim::WriteRecord* record : block.sector) {
-      same &= record == whole;
-      written |= record != nullptr;
-    }
-  }
-  if (!written && !damaged) return PageState::absent;
-  if (same && !damaged) {
+  const Sectors sectors = look_at(media, offset);
+  if (sectors.same && !sectors.damaged) {
+    const sim::WriteRecord* whole = sectors.first;
+    if (whole == nullptr) return PageState::absent;
     if (whole->misdirected()) return PageState::foreign;
     if (const Version* found = version(whole->tag); found != nullptr && found->page == page) return by_age(whole->tag);
   }
@@ -218,7 +220,7 @@ PageState Oracle::state(const sim::Media& media, std::uint64_t length, std::size
     if (decoded->page_id != pages_[page].value) return PageState::foreign;
     if (matches(page, decoded->lsn, scratch_)) return by_age(decoded->lsn);
   }
-  return damaged ? PageState::damaged : PageState::torn;
+  return sectors.damaged ? PageState::damaged : PageState::torn;
 }
 
 bool Oracle::promise_kept(const sim::Media& media, std::uint64_t length, std::size_t page, std::uint64_t floor) const {
@@ -323,6 +325,10 @@ Verdict Oracle::judge_live(std::size_t page, const PageError* error, std::span<c
 PageState Oracle::superblock_state(const sim::Media& media, std::uint64_t length, std::uint64_t offset) const {
   if (offset + page_size_.bytes() > length) return PageState::absent;
   const sim::WriteRecord* first = media.record(offset / kSectorBytes);
+  // Told by identity, where a write that was recognised as a superblock stands there whole.
+  const bool recognised = first != nullptr && (first->tag & kSuperblockTag) != 0 && !first->misdirected();
+  if (recognised && look_at(media, offset) == Sectors{.first = first, .same = true, .damaged = false})
+    return PageState::intact;
   std::uint64_t bad_sector = 0;
   if (!media.read(offset, scratch_, bad_sector)) return PageState::unreadable;
   if (all_zero(scratch_)) return PageState::absent;

@@ -133,6 +133,14 @@ class Oracle {
     bool hit = false;         // a misdirected write landed here
   };
 
+  /// What a page's sectors hold, by identity.
+  struct Sectors {
+    const sim::WriteRecord* first = nullptr;
+    bool same = false;  ///< all hold the same write
+    bool damaged = false;
+    friend bool operator==(const Sectors&, const Sectors&) = default;
+  };
+  [[nodiscard]] Sectors look_at(const sim::Media& media, std::uint64_t offset) const noexcept;
   [[nodiscard]] const Version* version(std::uint64_t lsn) const noexcept {
     return lsn == 0 || lsn > versions_.size() ? nullptr : &versions_[lsn - 1];
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "engine/aligned_buffer.h"
+#include "engine/internal/all_zero.h"
 #include "engine/internal/superblock_io.h"
 #include "engine/page.h"
 
@@ -26,8 +27,7 @@ bool looks_like_first_page(std::span<const std::byte> front) noexcept {
 
 Evidence look_at(std::span<const std::byte> front, std::uint64_t file_bytes) noexcept {
   Evidence evidence;
-  evidence.blank = file_bytes <= kBlankBytesMax &&
-                   std::all_of(front.begin(), front.end(), [](std::byte byte) { return byte == std::byte{0}; });
+  evidence.blank = file_bytes <= kBlankBytesMax && detail::all_zero(front);
   for (std::uint64_t bytes = PageSize::kMinBytes; bytes <= PageSize::kMaxBytes && !evidence.headerless; bytes *= 2) {
     const PageSize size = *PageSize::of(bytes);
     for (std::uint64_t id = 0; id < kPagesToTry && (id + 1) * bytes <= front.size(); ++id) {

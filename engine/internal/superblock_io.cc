@@ -7,6 +7,7 @@
 
 #include "engine/aligned_buffer.h"
 #include "engine/check.h"
+#include "engine/internal/all_zero.h"
 #include "engine/io/transfer.h"
 
 namespace pagedb {
@@ -15,8 +16,7 @@ namespace {
 using Kind = SlotContent::Kind;
 
 Kind kind_of_bytes(std::span<const std::byte> bytes) noexcept {
-  if (std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; }))
-    return Kind::nothing;
+  if (detail::all_zero(bytes)) return Kind::nothing;
   return claims_superblock(bytes) ? Kind::damaged : Kind::foreign;
 }
 
