@@ -17,7 +17,7 @@ namespace {
 
 using Kind = SlotContent::Kind;
 
-/// The error that an errno value from open or create means.
+/// The error that an errno value from open, create or sync_directory means.
 PageError open_failure(int sys_errno) noexcept {
   switch (sys_errno) {
     case ENOENT:

@@ -144,6 +144,29 @@ TEST_P(PageFileOpen, a_headerless_file_whose_size_is_hidden_by_damage_opens_on_t
   EXPECT_EQ(read_error(*opened(legacy(8192)), 0), ErrorCode::bad_checksum);
 }
 
+TEST_P(PageFileOpen, a_bad_sector_does_not_hide_a_headerless_file) {
+  put_bytes(headerless_file(4096, 8));
+  system_.on_read = [](off_t offset, std::size_t size) -> FaultySystem::Answer {
+    constexpr off_t kBad = 2 * 4096;
+    if (offset <= kBad && kBad < offset + static_cast<off_t>(size)) return -EIO;
+    return std::nullopt;
+  };
+  EXPECT_EQ(expect_refused(ErrorCode::headerless_file).actual, 4096u);
+  const auto file = opened(legacy(4096));
+  EXPECT_EQ(read_error(*file, 2), ErrorCode::io_error);
+  EXPECT_EQ(read_version(*file, 3), 1u);
+}
+
+TEST_P(PageFileOpen, a_bad_sector_is_not_blank) {
+  put_bytes(std::string(16384, '\0'));
+  system_.on_read = [](off_t offset, std::size_t size) -> FaultySystem::Answer {
+    constexpr off_t kBad = 2 * 4096;
+    if (offset <= kBad && kBad < offset + static_cast<off_t>(size)) return -EIO;
+    return std::nullopt;
+  };
+  expect_refused(ErrorCode::not_a_page_file, kFinish);
+}
+
 TEST_P(PageFileOpen, a_torn_first_extension_of_a_headerless_file) {
   put_bytes(headerless_file(4096, 1).substr(0, 600));
   const auto file = opened(legacy(4096));

@@ -193,7 +193,7 @@ TEST_P(PageFileUse, device_errors_name_their_page) {
   const std::vector<std::pair<int, ErrorCode>> meanings{
       {EIO, ErrorCode::io_error}, {ENOSPC, ErrorCode::no_space}, {EDQUOT, ErrorCode::no_space}};
   for (const auto& [error, code] : meanings) {
-    system_.on_write = [error = error](off_t, std::size_t) { return -error; };
+    system_.on_write = [answer = -error](off_t, std::size_t) { return answer; };
     const auto result = write_version(*file, 6, 1);
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, code);
