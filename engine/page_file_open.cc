@@ -134,6 +134,8 @@ Result<void> judge(const Evidence& evidence, const Slots& slots, const OpenOptio
         PageError{.code = ErrorCode::wrong_page_size, .expected = options.page_size->bytes(), .actual = bytes});
   }
   if (evidence.tagged || slots.any(Kind::damaged)) return failure(PageError{.code = ErrorCode::superblock_damaged});
+  // What could not be read might have told.
+  if (!evidence.headerless_head && evidence.unreadable) return failure(*evidence.unreadable);
   if (!evidence.headerless_head) return failure(PageError{.code = ErrorCode::not_a_page_file});
   if (!options.legacy) return failure(PageError{.code = ErrorCode::headerless_file});
   return {};

@@ -50,6 +50,17 @@ bool is_blank(const sim::Media& media, std::uint64_t length) {
   return true;
 }
 
+/// Whether the part of a file that is looked at to tell what it is can be read.
+bool is_readable(const sim::Media& media, std::uint64_t length) {
+  std::byte block[sim::kBlockBytes];
+  std::uint64_t bad_sector = 0;
+  for (std::uint64_t at = 0; at < std::min<std::uint64_t>(length, 2u << 20); at += sizeof block) {
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(sizeof block, length - at));
+    if (!media.read(at, {block, size}, bad_sector)) return false;
+  }
+  return true;
+}
+
 bool is_superblock_offset(std::uint64_t offset) { return offset == kSlots[0] || offset == kSlots[1]; }
 
 }  // namespace
@@ -350,7 +361,10 @@ Verdict Oracle::judge_open(const PageError* error, bool interrupted_create, cons
   }
   const PageState slot[] = {superblock_state(*media, length, kSlots[0]), superblock_state(*media, length, kSlots[1])};
   const bool sound = slot[0] == PageState::intact || slot[1] == PageState::intact;
-  const bool unreadable = slot[0] == PageState::unreadable || slot[1] == PageState::unreadable;
+  // Where no slot tells, the engine looks at the first 2 MiB; what it cannot read there might have told.
+  const bool unreadable =
+      slot[0] == PageState::unreadable || slot[1] == PageState::unreadable ||
+      (error != nullptr && error->code == ErrorCode::io_error && !sound && !is_readable(*media, length));
   const bool untouched = slot[0] == PageState::absent && slot[1] == PageState::absent && is_blank(*media, length);
   const std::string slots = fmt::format("superblocks {} and {}", faults::name(slot[0]), faults::name(slot[1]));
   if (error == nullptr) {

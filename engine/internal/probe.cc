@@ -46,18 +46,21 @@ Evidence look_at(std::span<const std::byte> front, std::uint64_t file_bytes) noe
 
 namespace {
 
-/// Reads the first bytes of a file that cannot be read as a whole. What cannot be read is neither blank nor a sound
-/// page: it must not hide what the rest of the file shows.
-Result<void> read_around(IoFile& file, Scheduler& scheduler, std::size_t bytes, std::span<std::byte> front) noexcept {
+/// Reads the first bytes of a file that cannot be read as a whole; gives the first error. What cannot be read is
+/// neither blank nor a sound page: it must not hide what the rest of the file shows.
+Result<std::optional<PageError>> read_around(IoFile& file, Scheduler& scheduler, std::size_t bytes,
+                                             std::span<std::byte> front) noexcept {
+  std::optional<PageError> unreadable;
   const std::size_t step = std::max<std::size_t>(PageSize::kMinBytes, file.limits().offset_align);
   for (std::size_t at = 0; at < bytes; at += step) {
     const auto piece = front.subspan(at, std::min(step, front.size() - at));
     const auto read = read_bytes(file, scheduler, at, std::min(step, bytes - at), piece);
     if (read) continue;
     if (read.error().code != ErrorCode::io_error) return failure(read.error());
+    if (!unreadable) unreadable = read.error();
     std::fill(piece.begin(), piece.end(), std::byte{0xff});
   }
-  return {};
+  return unreadable;
 }
 
 }  // namespace
@@ -68,12 +71,16 @@ Result<Evidence> probe(IoFile& file, Scheduler& scheduler, std::uint64_t file_by
   auto front = AlignedBuffer::allocate(round_up(file, bytes),
                                        std::max<std::size_t>(AlignedBuffer::kAlignment, file.limits().memory_align));
   if (!front) return failure(front.error());
+  std::optional<PageError> unreadable;
   if (const auto whole = read_bytes(file, scheduler, 0, bytes, front->span()); !whole) {
     if (whole.error().code != ErrorCode::io_error) return failure(whole.error());
     const auto pieces = read_around(file, scheduler, bytes, front->span());
     if (!pieces) return failure(pieces.error());
+    unreadable = *pieces;
   }
-  return look_at(front->span().first(bytes), file_bytes);
+  Evidence evidence = look_at(front->span().first(bytes), file_bytes);
+  evidence.unreadable = unreadable;
+  return evidence;
 }
 
 }  // namespace pagedb

@@ -17,9 +17,10 @@ namespace pagedb {
 /// What the first bytes of a file show. Several may hold.
 struct Evidence {
   bool blank = false;  ///< every byte of the file is zero, and there are no more than a create would have left
-  std::optional<PageSize> headerless{};  ///< a 1.x page verifies at this page size
-  bool headerless_head = false;          ///< page 0 begins like a 1.x page, but none of the first pages verifies
-  bool tagged = false;                   ///< a page of a file with a superblock verifies
+  std::optional<PageSize> headerless{};   ///< a 1.x page verifies at this page size
+  bool headerless_head = false;           ///< page 0 begins like a 1.x page, but none of the first pages verifies
+  bool tagged = false;                    ///< a page of a file with a superblock verifies
+  std::optional<PageError> unreadable{};  ///< a part of it could not be read, and counts as unknown bytes
 };
 
 /// The largest file that an interrupted create can leave: up to the end of the twin, with the largest pages.
