@@ -64,9 +64,9 @@ Result<void> check_alignment(const IoFile& file, PageSize size) noexcept {
 
 /// Gives an empty, blank or half-made file its length and superblocks, and makes them and its name durable.
 ///
-/// Generation 0 goes first, and generation 1 only once both slots of generation 0 are known to be durable. So an opener
-/// who reads generation 1 has a file that no crash can take away, even if a failed sync left the slot that it reads in
-/// some cache only; one who reads generation 0 does all this again, and keeps what pages there are.
+/// Generation 0 goes first, and generation 1 only once both slots of generation 0 and the name are known to be durable.
+/// So an opener who reads generation 1 has a file that no crash can take away, even if a failed sync left the slot that
+/// it reads in some cache only; one who reads generation 0 does all this again, and keeps what pages there are.
 Result<Superblock> lay_out(IoBackend& backend, IoFile& file, Scheduler& scheduler, const std::string& path,
                            PageSize size, const FileId& id) noexcept {
   if (const auto fits = check_alignment(file, size); !fits) return failure(fits.error());
@@ -171,9 +171,6 @@ Result<std::unique_ptr<PageFile>> PageFile::open(Scheduler& scheduler, IoBackend
   if (writable) {
     // What a process wrote before it died may be in a cache yet. Only what is durable may be relied on.
     if (const auto synced = sync_file(file, scheduler); !synced) return failure(synced.error());
-    // The create that made the file may have been cut off before its name was durable.
-    const int error = retry_interrupted(scheduler, [&] { return backend.sync_directory(path); });
-    if (error != 0) return failure(open_failure(error));
   }
   const auto length = length_of(file);
   if (!length) return failure(length.error());
