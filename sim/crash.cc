@@ -2,6 +2,7 @@
 #include "sim/crash.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace pagedb::sim {
 
@@ -36,20 +37,31 @@ void Crash::split(const FileState& file, const DeviceProfile& profile) {
     const std::uint64_t begin = record.offset + profile.partition_offset_bytes;  // on the device
     const std::uint64_t end = begin + record.size;
     const std::uint64_t atomic = profile.atomic_write_bytes;
-    const bool whole = atomic != 0 && record.size <= atomic && begin / atomic == (end - 1) / atomic;
-    if (whole) {
-      units_.push_back({i, record.offset / kSectorBytes, record.size / kSectorBytes,
-                        begin / profile.physical_sector_bytes, false, UnitFate::undecided});
+    // What the profile promises, and no more: a power of two, aligned to itself on the device.
+    if (record.size <= atomic && std::has_single_bit(record.size) && begin % record.size == 0) {
+      units_.push_back({.write = i,
+                        .first_sector = record.offset / kSectorBytes,
+                        .sectors = record.size / kSectorBytes,
+                        .physical = begin / profile.physical_sector_bytes,
+                        .atomic = true});
       continue;
     }
     for (std::uint64_t at = begin; at < end;) {
       const std::uint64_t physical = at / profile.physical_sector_bytes;
       const std::uint64_t stop = std::min(end, (physical + 1) * profile.physical_sector_bytes);
-      units_.push_back({i, (at - profile.partition_offset_bytes) / kSectorBytes,
-                        static_cast<std::uint32_t>((stop - at) / kSectorBytes), physical,
-                        stop - at < profile.physical_sector_bytes, UnitFate::undecided});
+      units_.push_back({.write = i,
+                        .first_sector = (at - profile.partition_offset_bytes) / kSectorBytes,
+                        .sectors = static_cast<std::uint32_t>((stop - at) / kSectorBytes),
+                        .physical = physical,
+                        .partial = stop - at < profile.physical_sector_bytes});
       at = stop;
     }
+  }
+  for (Unit& unit : units_) {
+    bool over = true;
+    for (std::uint32_t k = 0; k < unit.sectors && over; ++k)
+      over = file.durable.newer(unit.first_sector + k, *file.pending[unit.write].record);
+    if (over) unit.fate = UnitFate::over;
   }
   first_unit_.push_back(static_cast<std::uint32_t>(units_.size()));
 }
@@ -89,27 +101,34 @@ void Crash::decide(const FileState& file, const DeviceProfile& profile, Choices&
         break;
     }
     const std::uint32_t first = first_unit_[i], last = first_unit_[i + 1];
+    // What the device has given up is in no cache and under no head: it cannot be cut in the middle any more.
+    const bool at_work = !file.pending[i].failed && !file.pending[i].dropped;
     if (wish == tear && !profile.crash_tears) wish = lose;
     for (std::uint32_t u = first; u < last; ++u) {
       Unit& unit = units_[u];
+      if (unit.fate == UnitFate::over) continue;
       if (wish == keep) {
         unit.fate = UnitFate::kept;
       } else if (wish == lose) {
         unit.fate = UnitFate::lost;
       } else {
         // An atomic unit is there or not; any other may also be cut in the middle.
-        const bool atomic = !unit.partial && unit.sectors * kSectorBytes > profile.physical_sector_bytes;
+        const bool breakable = at_work && !unit.atomic;
         const std::uint32_t drawn = choices.draw(own, Site::unit_fate, 16);
         unit.fate = drawn < 7 ? UnitFate::kept : UnitFate::lost;
-        if (drawn >= 14 && !atomic && profile.crash_garbles) unit.fate = UnitFate::garbage;
-        if (drawn == 15 && !atomic && profile.crash_unreadable) unit.fate = UnitFate::unreadable;
+        if (drawn >= 14 && breakable && profile.crash_garbles) unit.fate = UnitFate::garbage;
+        if (drawn == 15 && breakable && profile.crash_unreadable) unit.fate = UnitFate::unreadable;
       }
-      if (!unit.partial) continue;
-      for (std::uint32_t later = last; later < units_.size(); ++later) {
-        if (units_[later].partial && units_[later].physical == unit.physical && units_[later].fate != UnitFate::lost) {
-          unit.fate = units_[later].fate;
-          break;
-        }
+      const bool harmed = unit.fate == UnitFate::garbage || unit.fate == UnitFate::unreadable;
+      if (unit.atomic || (!harmed && profile.physical_sector_bytes == profile.logical_sector_bytes)) continue;
+      for (std::uint32_t at = last; at < units_.size(); ++at) {
+        const Unit& later = units_[at];
+        if (later.atomic || later.physical != unit.physical || later.fate == UnitFate::lost ||
+            later.fate == UnitFate::over)
+          continue;
+        // A later one that was written carried this one with it, or lies over it.
+        if (later.partial || harmed) unit.fate = later.partial ? later.fate : UnitFate::lost;
+        break;
       }
     }
   }
@@ -129,10 +148,11 @@ void Crash::apply(const FileState& file, const DeviceProfile& profile, SimDisk& 
   for (std::uint32_t i = 0; i < file.pending.size(); ++i) {
     const PendingWrite& write = file.pending[i];
     const WriteRecord& record = *write.record;
-    std::uint32_t kept = 0, lost = 0, harmed = 0;
+    std::uint32_t kept = 0, lost = 0, harmed = 0;  // neither: a newer write stands there for good
     std::uint64_t pattern = 0;
     for (std::uint32_t u = first_unit_[i]; u < first_unit_[i + 1]; ++u) {
       const Unit& unit = units_[u];
+      if (unit.fate == UnitFate::over) continue;
       if (unit.fate == UnitFate::lost) {
         ++lost;
         continue;
@@ -190,18 +210,24 @@ void Crash::decide_length(const FileState& file, SimDisk& image, FileState& made
   for (std::uint32_t i = 0; i < candidates - back; ++i) {
     previous = chosen;
     chosen = file.lengths[i].record == 0 ? file.lengths[i].bytes : std::max(chosen, file.lengths[i].bytes);
+    file.lengths[i].cut(made.durable);  // what a cut took does not come back when the file grows again
   }
+  bool stale = back != 0;
   // An extension may also stop half-way: file systems grow files by blocks, not by pages.
   if (chosen > previous && choices.draw(own, Site::length_fate, 4) == 3) {
     const std::uint64_t sectors = (chosen - previous) / kSectorBytes;
     const auto bound = static_cast<std::uint32_t>(std::min<std::uint64_t>(sectors, 1u << 20));
-    chosen -= std::uint64_t{choices.draw(own, Site::length_fate, bound)} * kSectorBytes;
+    const std::uint32_t short_by = choices.draw(own, Site::length_fate, bound);
+    chosen -= std::uint64_t{short_by} * kSectorBytes;
+    stale |= short_by != 0;
   }
   made.length = made.durable_length = chosen;
   made.durable.cut((chosen + kSectorBytes - 1) / kSectorBytes);
   if (chosen != file.length) {
-    image.setup().ledger->open(
-        {.kind = FaultKind::stale_length, .file = made.number, .offset = chosen, .size = 0, .intended = file.length});
+    if (stale) {
+      image.setup().ledger->open(
+          {.kind = FaultKind::stale_length, .file = made.number, .offset = chosen, .intended = file.length});
+    }
     image.setup().trace->add({EventKind::resize, image.setup().depth, 0, made.number, 0, chosen, 0, 1});
   }
 }

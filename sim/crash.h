@@ -27,14 +27,22 @@ class Crash {
   void take(const SimDisk& disk, SimDisk& image, Span& span);
 
  private:
-  enum class UnitFate : std::uint8_t { undecided, kept, lost, garbage, unreadable };
+  enum class UnitFate : std::uint8_t {
+    undecided,
+    kept,
+    lost,
+    garbage,
+    unreadable,
+    over,  // a sync has made something newer durable there: nothing is left to decide
+  };
   struct Unit {
     std::uint32_t write;         // index into the file's pending writes
     std::uint64_t first_sector;  // of the file
     std::uint32_t sectors;
     std::uint64_t physical;  // number of the physical sector that it lies in
-    bool partial;            // covers only part of it
-    UnitFate fate;
+    bool partial = false;    // covers only part of it
+    bool atomic = false;     // there or not, as a whole
+    UnitFate fate = UnitFate::undecided;
   };
 
   void split(const FileState& file, const faults::DeviceProfile& profile);

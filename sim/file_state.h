@@ -22,11 +22,17 @@ struct PendingWrite {
   bool dropped = false;               ///< a failed flush forgot it: as above
 };
 
-/// A length that no sync has made durable yet: a resize, or what an extending write needs.
+/// A length that no sync has made durable yet: a resize, or what an extending write needs. In order of submission.
 struct PendingLength {
   std::uint64_t bytes = 0;
-  std::uint64_t record = 0;  ///< the extending write; 0: a resize
-  std::uint64_t delivered = 0;
+  std::uint64_t record = 0;     ///< the extending write; 0: a resize
+  std::uint64_t delivered = 0;  ///< as PendingWrite's
+  std::uint64_t before = 0;     ///< a resize: id of the first write submitted after it
+
+  /// Takes from `media` what a resize to this length cut off, if it is one.
+  void cut(Media& media) const {
+    if (record == 0) media.cut((bytes + kSectorBytes - 1) / kSectorBytes, before);
+  }
 };
 
 struct FileState {
@@ -42,16 +48,12 @@ struct FileState {
   std::vector<PendingWrite> pending;
   std::vector<PendingLength> lengths;
 
-  /// Lays `current` anew over the floor.
-  void rebuild_current() {
-    current.reset(&durable);
-    for (const PendingWrite& write : pending) {
-      for (std::uint32_t i = 0; i < write.visible_sectors; ++i) {
-        const std::uint64_t sector = write.record->offset / kSectorBytes + i;
-        if (!durable.newer(sector, *write.record)) current.put(sector, write.record);
-      }
-    }
-  }
+  /// Lays `current` anew over the floor. Where two writes overlap, the one submitted later wins.
+  void rebuild_current();
+  /// Dates the completion of a write: it has reached the caller at `now`.
+  void deliver(const WriteRecord& record, std::uint64_t now) noexcept;
+  /// Raises the floor: what was delivered up to `submitted_at` is durable, with the length that its data needs.
+  void promote(std::uint64_t submitted_at);
 };
 
 }  // namespace pagedb::sim

@@ -24,6 +24,16 @@ StateHash hash_term(std::uint64_t a, std::uint64_t b, std::uint64_t c) noexcept 
   return {low, high};
 }
 
+std::uint64_t digest(std::span<const std::byte> bytes) noexcept {
+  StateHash hash;
+  for (std::size_t at = 0; at + 16 <= bytes.size(); at += 16) {
+    std::uint64_t words[2];
+    std::memcpy(words, bytes.data() + at, sizeof words);
+    hash = hash_term(hash.high, words[0], words[1]);
+  }
+  return hash.low | std::uint64_t{1} << 63;
+}
+
 std::byte* Arena::allocate(std::size_t bytes) {
   bytes = (bytes + 63) & ~std::size_t{63};
   while (chunk_ < chunks_.size() && used_ + bytes > chunks_[chunk_].size) {
@@ -110,7 +120,7 @@ Damage Media::damage(std::uint64_t sector) const noexcept {
 
 void Media::toggle(std::uint64_t sector, const Block& block) noexcept {
   const std::uint32_t i = sector % kSectorsPerBlock;
-  if (block.sector[i] != nullptr) hash_ ^= hash_term(sector, block.sector[i]->id, 0);
+  if (block.sector[i] != nullptr) hash_ ^= hash_term(sector, block.sector[i]->id ^ block.sector[i]->content, 0);
   if ((block.damaged >> i & 1) != 0) {
     const Damage found = damage(sector);
     hash_ ^= hash_term(sector, static_cast<std::uint64_t>(found.kind) << 32 | found.bit, found.noise + 1);
@@ -139,12 +149,20 @@ void Media::damage(std::uint64_t sector, const Damage& damage) {
   toggle(sector, block);
 }
 
-void Media::cut(std::uint64_t sector) {
-  const std::uint64_t end = end_block_ * kSectorsPerBlock;
-  for (std::uint64_t at = sector; at < end; ++at) {
-    const Block& held = block(at / kSectorsPerBlock);
-    const std::uint32_t i = at % kSectorsPerBlock;
-    if (held.sector[i] != nullptr || (held.damaged >> i & 1) != 0) put(at, nullptr);
+void Media::cut(std::uint64_t sector, std::uint64_t before) {
+  if (sector >= end_block_ * kSectorsPerBlock) return;
+  for (const Media* layer = this; layer != nullptr; layer = layer->base_) {
+    // By index and up to where it ended: cutting adds blocks to this layer.
+    const std::size_t blocks = layer->numbers_.size();
+    for (std::size_t n = 0; n < blocks; ++n) {
+      const std::uint64_t first = layer->numbers_[n] * kSectorsPerBlock;
+      for (std::uint32_t i = 0; i < kSectorsPerBlock && first + kSectorsPerBlock > sector; ++i) {
+        if (first + i < sector) continue;
+        const Block& held = block(layer->numbers_[n]);
+        const WriteRecord* record = held.sector[i];
+        if (record != nullptr ? record->id < before : (held.damaged >> i & 1) != 0) put(first + i, nullptr);
+      }
+    }
   }
 }
 

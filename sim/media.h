@@ -27,13 +27,14 @@ inline constexpr std::uint32_t kBlockBytes = kSectorBytes * kSectorsPerBlock;
 
 /// A write as it was submitted. Immutable once made; lives in an Arena as long as any medium may point to it.
 struct WriteRecord {
-  std::uint64_t id = 0;        ///< counted per disk, from 1, never used again in a run
-  std::uint64_t offset = 0;    ///< where it landed: not where it was sent, when it was misdirected
+  std::uint64_t id = 0;      ///< counted per disk; a crash image goes on where its origin stood, so branches share ids
+  std::uint64_t offset = 0;  ///< where it landed: not where it was sent, when it was misdirected
   std::uint64_t intended = 0;  ///< where it was sent
   std::uint32_t size = 0;      ///< bytes
   std::uint32_t file = 0;      ///< number of the file
   const std::byte* bytes = nullptr;
-  std::uint64_t tag = 0;  ///< what the observer made of it when it was submitted; 0: nothing
+  std::uint64_t tag = 0;      ///< what the observer made of it when it was submitted; 0: nothing
+  std::uint64_t content = 0;  ///< digest of the bytes where the id alone does not name them; see SimDisk
 
   [[nodiscard]] bool misdirected() const noexcept { return offset != intended; }
 };
@@ -72,6 +73,9 @@ struct StateHash {
 
 /// 128 well-mixed bits of three numbers.
 [[nodiscard]] StateHash hash_term(std::uint64_t a, std::uint64_t b, std::uint64_t c) noexcept;
+
+/// 64 bits that tell contents apart; never 0. The size is a multiple of 16.
+[[nodiscard]] std::uint64_t digest(std::span<const std::byte> bytes) noexcept;
 
 /// Bump allocator for records and their bytes; everything goes at once.
 class Arena {
@@ -128,8 +132,9 @@ class Media {
   void put(const WriteRecord& record);
   /// Damages a sector on top of what it holds.
   void damage(std::uint64_t sector, const Damage& damage);
-  /// Empties every sector from `sector` on, as far as this medium or its bases ever held something: a file cut short.
-  void cut(std::uint64_t sector);
+  /// Empties every sector from `sector` on, except those that hold a write with id `before` or a later one: a file cut
+  /// short before that write. O(blocks ever written).
+  void cut(std::uint64_t sector, std::uint64_t before = ~std::uint64_t{0});
 
   /// Whether this layer itself has changed block `index`.
   [[nodiscard]] bool changed(std::uint64_t index) const noexcept { return find(index) != nullptr; }

@@ -81,8 +81,12 @@ void SimDisk::reset(const DiskSetup& setup) {
   setup_ = setup;
   for (auto& file : files_) spare_.push_back(std::move(file));
   files_.clear();
-  for (const auto& request : requests_)
-    PAGEDB_CHECK(!request->busy, "no request may be in flight when a disk starts again");
+  for (const auto& request : requests_) {
+    if (!request->busy) continue;
+    PAGEDB_CHECK(request->batch == nullptr, "no request may be in flight when a disk starts again");
+    request->busy = false;  // sealed: its event went with the scheduler
+    idle_.push_back(request.get());
+  }
   next_record_ = setup.first_record;
   next_request_ = 1;
   delivery_clock_ = change_clock_ = ios_ = io_bytes_ = 0;
@@ -170,13 +174,16 @@ void SimDisk::seal() {
     batch.completions.push_back({request->index, {kCrashed, 0}, nullptr});
     setup_.scheduler->unpark(batch.task);
   }
+  for (const TaskId task : syncing_) setup_.scheduler->unpark(task);
 }
 
 StateHash SimDisk::durable_hash() const noexcept {
   StateHash hash;
   for (const auto& file : files_) {
     if (file->missing) continue;
-    hash ^= file->durable.hash();
+    // Terms of one file must not meet another's: sectors are numbered from each file's start.
+    const StateHash medium = file->durable.hash();
+    hash ^= hash_term(medium.low, medium.high, file->number);
     hash ^= hash_term(file->number, file->durable_length, file->entry_durable ? 3 : 2);
   }
   return hash;
@@ -189,53 +196,6 @@ std::uint16_t SimDisk::fiber() const noexcept {
 void SimDisk::trace(EventKind kind, const FileState* file, std::uint64_t a, std::uint64_t b, std::uint64_t c) {
   setup_.trace->add({kind, setup_.depth, fiber(), file != nullptr ? file->number : 0,
                      static_cast<std::uint64_t>(setup_.scheduler->now().count()), a, b, c});
-}
-
-std::uint32_t SimDisk::inject(FaultKind kind, const FileState& file, std::uint64_t offset, std::uint64_t size,
-                              int sys_errno, std::uint64_t record, std::uint64_t intended) {
-  const faults::InjectedFault fault{.kind = kind,
-                                    .file = file.number,
-                                    .offset = offset,
-                                    .size = size,
-                                    .intended = intended,
-                                    .record = record,
-                                    .sys_errno = sys_errno,
-                                    .fiber = fiber()};
-  const std::uint32_t index = setup_.ledger->open(fault);
-  trace(EventKind::fault, &file, static_cast<std::uint64_t>(kind), offset, static_cast<std::uint64_t>(sys_errno));
-  if (setup_.observer != nullptr) setup_.observer->fault_injected(index, fault);
-  return index;
-}
-
-FaultKind SimDisk::roll(const RequestKind& kind, FileState& file) {
-  if (setup_.plan == nullptr || setup_.plan->honest()) return FaultKind::count_;
-  if (!setup_.faulty_path.empty() && file.path != setup_.faulty_path) return FaultKind::count_;
-  if (kind.op == RequestKind::Op::read && !setup_.plan->hits_reads()) return FaultKind::count_;
-  const std::uint32_t dice = setup_.choices->draw(setup_.span, Site::io_fault, faults::FaultPlan::kDice);
-  const FaultKind fault = decide(*setup_.plan, kind, dice);
-  if (fault == FaultKind::bit_rot || fault == FaultKind::latent_sector_error) {
-    damage_something(setup_.span, file, fault);  // hits the medium, not this request
-    return FaultKind::count_;
-  }
-  return fault;
-}
-
-bool SimDisk::damage_something(Span& span, FileState& file, FaultKind kind) {
-  const std::vector<std::uint64_t>& written = file.durable.written_blocks();
-  if (written.empty()) return false;
-  Choices& choices = *setup_.choices;
-  const std::uint64_t block =
-      written[choices.draw(span, Site::fault_detail, static_cast<std::uint32_t>(written.size()))];
-  const std::uint64_t sector = block * kSectorsPerBlock + choices.draw(span, Site::fault_detail, kSectorsPerBlock);
-  const std::uint32_t bit = choices.draw(span, Site::fault_detail, kSectorBytes * 8);
-  if (sector * kSectorBytes >= file.durable_length) return false;
-  if (file.durable.record(sector) == nullptr || file.durable.damage(sector).kind != DamageKind::none) return false;
-  const bool rot = kind == FaultKind::bit_rot;
-  inject(kind, file, sector * kSectorBytes, kSectorBytes, 0);
-  file.durable.damage(sector, {rot ? DamageKind::flipped : DamageKind::unreadable, static_cast<std::uint16_t>(bit), 0});
-  file.rebuild_current();
-  ++change_clock_;
-  return true;
 }
 
 Time SimDisk::latency(std::uint32_t base_ns) {
@@ -281,8 +241,7 @@ void SimDisk::submit(FileState& file, Batch& batch, const IoRequest& io, std::si
   request.fault = roll(
       {write ? RequestKind::Op::write : RequestKind::Op::read, write && io.offset + io.size > file.length, sectors > 1},
       file);
-  if (request.fault != FaultKind::count_)
-    request.detail = setup_.choices->draw(setup_.span, Site::fault_detail, sectors);
+  if (request.fault != FaultKind::count_) request.detail = fault_detail(request.fault, sectors);
 
   if (write) {
     const bool nothing_lands = request.fault == FaultKind::no_space || request.fault == FaultKind::transient_error;
@@ -291,11 +250,12 @@ void SimDisk::submit(FileState& file, Batch& batch, const IoRequest& io, std::si
     record->file = file.number;
     record->offset = record->intended = io.offset;
     record->size = static_cast<std::uint32_t>(io.size);
-    if (request.fault == FaultKind::short_transfer)
-      record->size = std::max(request.detail, 1u) * profile.logical_sector_bytes;
+    if (request.fault == FaultKind::short_transfer) record->size = request.detail * profile.logical_sector_bytes;
     std::byte* bytes = setup_.arena->allocate(io.size);
     std::memcpy(bytes, io.data, io.size);
     record->bytes = bytes;
+    // Ids of a crash image's writes come again in its siblings, so there the bytes belong to a write's identity.
+    if (setup_.depth != 0) record->content = digest({bytes, io.size});
     if (request.fault == FaultKind::misdirected_write) {
       // It lands where another write of this size could have gone.
       const std::uint64_t places = file.length / io.size;
@@ -316,7 +276,7 @@ void SimDisk::submit(FileState& file, Batch& batch, const IoRequest& io, std::si
     if (!nothing_lands) {
       file.pending.push_back({.record = record});
       if (record->offset + record->size > file.length)
-        file.lengths.push_back({record->offset + record->size, record->id, 0});
+        file.lengths.push_back({.bytes = record->offset + record->size, .record = record->id});
       ++writes_in_flight_;
       ++change_clock_;
     }
@@ -374,7 +334,7 @@ void SimDisk::perform_write(Request& request, FaultKind fault, IoStatus& status)
     inject(fault, file, request.io.offset, request.io.size, error, record.id);
   };
   if (fault == FaultKind::no_space) return refuse(ENOSPC);
-  if (fault == FaultKind::transient_error) return refuse((request.detail & 1) != 0 ? EAGAIN : EINTR);
+  if (fault == FaultKind::transient_error) return refuse(request.detail != 0 ? EAGAIN : EINTR);
 
   --writes_in_flight_;
   ++change_clock_;
@@ -386,25 +346,31 @@ void SimDisk::perform_write(Request& request, FaultKind fault, IoStatus& status)
   pending->visible_sectors = sectors;
   if (fault == FaultKind::write_error) {
     pending->failed = true;
-    // A prefix may have reached the cache before the error; a crash may still find more of it, or less.
-    pending->visible_sectors =
-        std::min(sectors, request.detail * (setup_.profile->logical_sector_bytes / kSectorBytes));
+    // A prefix, or all of it, may have reached the cache before the error; a crash may still find more of it, or less.
+    pending->visible_sectors = request.detail * (setup_.profile->logical_sector_bytes / kSectorBytes);
     refuse(EIO);
   } else {
     status = {0, record.size};
     if (fault == FaultKind::short_transfer) inject(fault, file, record.offset, record.size, 0, record.id);
   }
   const std::uint64_t end = record.offset + std::uint64_t{pending->visible_sectors} * kSectorBytes;
-  for (std::uint64_t at = record.offset; at < end; at += kSectorBytes) file.current.put(at / kSectorBytes, &record);
-  file.length = std::max(file.length, end);
+  for (std::uint64_t at = record.offset; at < end; at += kSectorBytes) {
+    if (!file.current.newer(at / kSectorBytes, record)) file.current.put(at / kSectorBytes, &record);
+  }
+  if (pending->visible_sectors != 0) file.length = std::max(file.length, end);
+  if (pending->failed) {  // what it did to the length, the process sees; nobody promised more
+    std::erase_if(file.lengths, [&](const PendingLength& l) { return l.record == record.id && end == record.offset; });
+    for (PendingLength& length : file.lengths) {
+      if (length.record == record.id) length.bytes = end;
+    }
+  }
 
   const bool durable_at_once = !setup_.profile->volatile_cache || setup_.profile->power_loss_protection;
   if (durable_at_once && !pending->failed) {
-    file.durable.put(record);
-    file.durable_length = std::max(file.durable_length, end);
-    file.pending.erase(pending);
-    std::erase_if(file.lengths, [&](const PendingLength& l) { return l.record == record.id; });
-    file.rebuild_current();
+    // As if a sync followed that covers this write. What file systems do to lengths, they do in order.
+    const std::uint64_t now = ++delivery_clock_;
+    file.deliver(record, now);
+    file.promote(now);
   }
 }
 
@@ -412,7 +378,7 @@ void SimDisk::perform_read(Request& request, IoStatus& status) {
   FileState& file = *request.file;
   const IoRequest& io = request.io;
   if (request.fault == FaultKind::transient_error || request.fault == FaultKind::read_error) {
-    const int error = request.fault == FaultKind::read_error ? EIO : (request.detail & 1) != 0 ? EAGAIN : EINTR;
+    const int error = request.fault == FaultKind::read_error ? EIO : request.detail != 0 ? EAGAIN : EINTR;
     status = {error, 0};
     inject(request.fault, file, io.offset, io.size, error);
     return;
@@ -421,7 +387,7 @@ void SimDisk::perform_read(Request& request, IoStatus& status) {
                          ? 0
                          : static_cast<std::size_t>(std::min<std::uint64_t>(io.size, file.length - io.offset));
   if (request.fault == FaultKind::short_transfer && size == io.size) {
-    size = std::max(request.detail, 1u) * setup_.profile->logical_sector_bytes;
+    size = request.detail * setup_.profile->logical_sector_bytes;
     inject(request.fault, file, io.offset, size, 0);
   }
   std::uint64_t bad_sector = 0;
@@ -436,6 +402,7 @@ void SimDisk::perform_read(Request& request, IoStatus& status) {
       for (std::uint64_t at = write.record->offset; at < write.record->offset + write.record->size;
            at += kSectorBytes) {
         if (at < io.offset || at + kSectorBytes > io.offset + size) continue;
+        if (file.current.newer(at / kSectorBytes, *write.record)) continue;
         if (setup_.choices->draw(setup_.span, Site::overlap, 2) == 1) {
           std::memcpy(io.data + (at - io.offset), write.record->bytes + (at - write.record->offset), kSectorBytes);
         }
@@ -443,37 +410,6 @@ void SimDisk::perform_read(Request& request, IoStatus& status) {
     }
   }
   status = {0, size};
-}
-
-void SimDisk::promote(FileState& file, std::uint64_t submitted_at) {
-  const auto covered = [&](std::uint64_t delivered) { return delivered != 0 && delivered <= submitted_at; };
-  for (std::size_t i = 0; i < file.pending.size(); ++i) {
-    const PendingWrite write = file.pending[i];
-    if (write.failed || write.dropped || !covered(write.delivered)) continue;
-    file.durable.put(*write.record);
-    // Nothing that went there earlier can come back, whatever became of it.
-    const std::uint64_t begin = write.record->offset, end = begin + write.record->size;
-    for (std::size_t k = 0; k <= i; ++k) {
-      PendingWrite& earlier = file.pending[k];
-      if (earlier.record != nullptr && earlier.record->offset >= begin &&
-          earlier.record->offset + earlier.record->size <= end) {
-        earlier.record = nullptr;
-      }
-    }
-  }
-  std::erase_if(file.pending, [](const PendingWrite& write) { return write.record == nullptr; });
-  std::size_t keep = 0;
-  for (const PendingLength& length : file.lengths) {
-    if (covered(length.delivered)) {
-      if (length.bytes < file.durable_length && length.record == 0)
-        file.durable.cut((length.bytes + kSectorBytes - 1) / kSectorBytes);
-      file.durable_length = length.record == 0 ? length.bytes : std::max(file.durable_length, length.bytes);
-    } else {
-      file.lengths[keep++] = length;
-    }
-  }
-  file.lengths.resize(keep);
-  file.rebuild_current();
 }
 
 int SimDisk::perform_sync(FileState& file, std::uint64_t submitted_at, FaultKind fault) {
@@ -491,13 +427,14 @@ int SimDisk::perform_sync(FileState& file, std::uint64_t submitted_at, FaultKind
     inject(fault, file, 0, 0, EIO);
     return EIO;
   }
-  promote(file, submitted_at);
+  file.promote(submitted_at);
   return 0;
 }
 
 int SimDisk::File::resize(std::uint64_t bytes) noexcept {
   const HarnessScope scope;
   if (disk_.sealed_) return kCrashed;
+  if (!writer_) return EINVAL;  // as ftruncate answers
   const FaultKind fault = disk_.roll({RequestKind::Op::resize, bytes > state_.length, false}, state_);
   int error = 0;
   if (fault == FaultKind::no_space && bytes > state_.length) {
@@ -506,7 +443,7 @@ int SimDisk::File::resize(std::uint64_t bytes) noexcept {
   } else {
     if (bytes < state_.length) state_.current.cut((bytes + kSectorBytes - 1) / kSectorBytes);
     state_.length = bytes;
-    state_.lengths.push_back({bytes, 0, ++disk_.delivery_clock_});
+    state_.lengths.push_back({bytes, 0, ++disk_.delivery_clock_, disk_.next_record_});
     ++disk_.change_clock_;
   }
   disk_.trace(EventKind::resize, &state_, bytes, static_cast<std::uint64_t>(error), 0);
@@ -523,7 +460,9 @@ int SimDisk::File::sync() noexcept {
   disk_.trace(EventKind::sync_begin, &state_, number, 0, 0);
   disk_.boundary();
   const Time until = disk_.setup_.scheduler->now() + disk_.latency(disk_.setup_.profile->sync_latency_ns);
+  disk_.syncing_.push_back(disk_.setup_.scheduler->current());
   while (!disk_.sealed_ && disk_.setup_.scheduler->now() < until) disk_.setup_.scheduler->park(until);
+  disk_.syncing_.erase(std::find(disk_.syncing_.begin(), disk_.syncing_.end(), disk_.setup_.scheduler->current()));
   if (disk_.sealed_) return kCrashed;
   const int error = disk_.perform_sync(state_, submitted_at, fault);
   disk_.trace(EventKind::sync_end, &state_, number, static_cast<std::uint64_t>(error), 0);
@@ -554,15 +493,7 @@ void SimDisk::File::run(std::span<const IoRequest> requests, IoDone done) noexce
     while (batch.completions.empty()) disk_.setup_.scheduler->park(kForever);
     ready.swap(batch.completions);
     for (const Batch::Completion& completion : ready) {
-      if (completion.record != nullptr) {
-        const std::uint64_t now = ++disk_.delivery_clock_;
-        for (PendingWrite& write : state_.pending) {
-          if (write.record == completion.record) write.delivered = now;
-        }
-        for (PendingLength& length : state_.lengths) {
-          if (length.record == completion.record->id) length.delivered = now;
-        }
-      }
+      if (completion.record != nullptr) state_.deliver(*completion.record, ++disk_.delivery_clock_);
       {
         const EngineScope engine;
         done(completion.index, completion.status);

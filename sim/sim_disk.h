@@ -58,7 +58,8 @@ struct DiskSetup {
   Arena* arena{};                   ///< where the bytes of writes live
   DiskObserver* observer{};
   Span span{};             ///< whose decisions these are
-  std::uint8_t depth = 0;  ///< 0: the workload's disk; 1: a recovery's; 2: a nested recovery's. For traces
+  std::uint8_t depth = 0;  ///< 0: the workload's disk; 1: a recovery's; 2: a nested recovery's. For traces, and for the
+                           ///< identity of writes
   std::uint64_t first_record =
       1;  ///< id of the first write, so that the ids of a crash image go on where its origin stopped
 };
@@ -68,7 +69,8 @@ class SimDisk final : public IoBackend {
   SimDisk();
   ~SimDisk() override;
 
-  /// Starts again, without files, as `setup` says. No file may be open.
+  /// Starts again, without files, as `setup` says. No file may be open. Unless it was sealed, no request may be in
+  /// flight; if it was, the scheduler that it had must be gone.
   void reset(const DiskSetup& setup);
 
   // IoBackend
@@ -119,8 +121,9 @@ class SimDisk final : public IoBackend {
   void perform_write(Request& request, faults::FaultKind fault, IoStatus& status);
   void perform_read(Request& request, IoStatus& status);
   int perform_sync(FileState& file, std::uint64_t submitted_at, faults::FaultKind fault);
-  void promote(FileState& file, std::uint64_t submitted_at);
   faults::FaultKind roll(const faults::RequestKind& kind, FileState& file);
+  /// What else there is to decide about a fault that hits a request of `sectors` logical sectors.
+  std::uint32_t fault_detail(faults::FaultKind fault, std::uint32_t sectors);
   std::uint32_t inject(faults::FaultKind kind, const FileState& file, std::uint64_t offset, std::uint64_t size,
                        int sys_errno, std::uint64_t record = 0, std::uint64_t intended = 0);
   Time latency(std::uint32_t base_ns);
@@ -140,6 +143,7 @@ class SimDisk final : public IoBackend {
   std::uint64_t delivery_clock_ = 0;
   std::uint64_t change_clock_ = 0;
   std::uint64_t ios_ = 0, io_bytes_ = 0;
+  std::vector<TaskId> syncing_;  // tasks that wait for a sync
   std::uint32_t writes_in_flight_ = 0;
   const Request* acting_ = nullptr;  // whose completion is being worked on
   bool sealed_ = false;

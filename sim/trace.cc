@@ -7,6 +7,8 @@
 #include <array>
 #include <cstring>
 
+#include "faults/fault.h"
+
 namespace pagedb::sim {
 namespace {
 
@@ -69,7 +71,7 @@ std::string what(const Event& e) {
     case EventKind::done_write:
       return fmt::format("#{} {}{}", e.a, ending(e), tag_text(e.c));
     case EventKind::fault:
-      return fmt::format("kind {} at {}{}", e.a, place(e.b, e.file),
+      return fmt::format("{} at {}{}", faults::name(static_cast<faults::FaultKind>(e.a)), place(e.b, e.file),
                          e.c != 0 ? fmt::format(", caller told {}", std::strerror(static_cast<int>(e.c))) : "");
     case EventKind::crash:
       return fmt::format("branch {}", e.a);
