@@ -164,7 +164,7 @@ TEST_P(PageFileOpen, a_bad_sector_is_not_blank) {
     if (offset <= kBad && kBad < offset + static_cast<off_t>(size)) return -EIO;
     return std::nullopt;
   };
-  expect_refused(ErrorCode::not_a_page_file, kFinish);
+  expect_refused(ErrorCode::io_error, kFinish);
 }
 
 TEST_P(PageFileOpen, a_torn_first_extension_of_a_headerless_file) {

@@ -15,7 +15,6 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -170,8 +169,11 @@ class PageFileTest : public testing::TestWithParam<Caching> {
 
   /// The file as bytes.
   std::string bytes() const {
+    std::string content(std::filesystem::file_size(path_), '\0');
     std::ifstream in(path_, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
+    in.read(content.data(), static_cast<std::streamsize>(content.size()));
+    EXPECT_EQ(in.gcount(), static_cast<std::streamsize>(content.size()));
+    return content;
   }
   void put_bytes(std::string_view content) const {
     std::ofstream out(path_, std::ios::binary | std::ios::trunc);
