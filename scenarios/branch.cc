@@ -55,6 +55,7 @@ std::unique_ptr<Subject> Branch::open() {
 void Branch::verify(Subject& file) {
   const std::uint8_t depth = disk_.setup().depth;
   (void)file.read_batch(batch_);
+  if (disk_.sealed()) return;
   for (std::size_t page = 0; page < batch_.size(); ++page) {
     const PageIo& io = batch_[page];
     const PageError* error = io.result ? nullptr : &io.result.error();

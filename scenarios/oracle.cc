@@ -214,7 +214,13 @@ Oracle::Sectors Oracle::look_at(const sim::Media& media, std::uint64_t offset) c
 PageState Oracle::state(const sim::Media& media, std::uint64_t length, std::size_t page, std::uint64_t floor) const {
   const std::uint64_t offset = pages_[page].value << page_size_.shift();
   const std::uint64_t size = page_size_.bytes();
-  if (offset + size > length) return PageState::absent;
+  if (offset + size > length) {
+    // An extension that stopped half-way. What is left of the page shows once something longer follows.
+    for (std::uint64_t at = offset; at < length; at += kSectorBytes) {
+      if (media.record(at / kSectorBytes) != nullptr) return PageState::torn;
+    }
+    return PageState::absent;
+  }
   const auto by_age = [floor](std::uint64_t lsn) { return lsn >= floor ? PageState::intact : PageState::stale; };
 
   const Sectors sectors = look_at(media, offset);
@@ -280,8 +286,17 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
     if (error->code == ErrorCode::never_written || error->code == ErrorCode::beyond_end) return {};
     return broken(Invariant::typed_errors, page, fmt::format("never written, but reading says {}", name(error->code)));
   }
-  // A read that raced a misdirected write may have seen a mixture that is gone by now.
-  if (found == PageState::intact && !recovered && model_[page].hit) return {Kind::detected, {}, {}};
+  const auto any_of = [&](std::initializer_list<ErrorCode> codes) {
+    return std::find(codes.begin(), codes.end(), error->code) != codes.end();
+  };
+  // A write that failed, or is under way, may be on the medium; the running store need not know of it.
+  if (!recovered && floor == 0 && any_of({ErrorCode::never_written, ErrorCode::beyond_end})) return {};
+  // A read that raced a misdirected write may have seen what was before it, or a mixture, and that is gone by now.
+  if (!recovered && model_[page].hit &&
+      any_of({ErrorCode::bad_magic, ErrorCode::bad_version, ErrorCode::bad_checksum, ErrorCode::wrong_page_id,
+              ErrorCode::never_written, ErrorCode::beyond_end})) {
+    return {Kind::detected, {}, {}};
+  }
   if (faults::obligation(found, protection) == Obligation::must_recover) {
     return broken(
         Invariant::durability, page,
@@ -294,10 +309,8 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
         fmt::format("lsn {} was {}, but the medium holds a page that is {}: {}", floor,
                     recovered ? "made durable by a sync" : "acknowledged", faults::name(found), name(error->code)));
   }
-  const auto any_of = [&](std::initializer_list<ErrorCode> codes) {
-    return std::find(codes.begin(), codes.end(), error->code) != codes.end();
-  };
-  bool fits = false;
+  const bool past_end = ((pages_[page].value + 1) << page_size_.shift()) > length;
+  bool fits = past_end && error->code == ErrorCode::beyond_end;
   switch (found) {
     case PageState::unreadable:
       fits = error->code == ErrorCode::io_error;
@@ -310,7 +323,7 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
       break;
     case PageState::torn:
     case PageState::damaged:
-      fits = any_of({ErrorCode::bad_magic, ErrorCode::bad_version, ErrorCode::bad_checksum});
+      fits |= any_of({ErrorCode::bad_magic, ErrorCode::bad_version, ErrorCode::bad_checksum});
       break;
     default:
       break;

@@ -22,8 +22,12 @@ namespace {
 
 enum SpanKind : std::uint32_t { kScheduler = 101, kDisk, kBranch, kNested, kWorkload };
 
-constexpr std::size_t kViolationsMax = 8;         // a broken engine breaks on every page; the first few tell
-constexpr std::uint32_t kNestedBoundaries = 32;   // range that the nested crash is drawn from
+constexpr std::size_t kViolationsMax = 8;        // a broken engine breaks on every page; the first few tell
+constexpr std::uint32_t kNestedBoundaries = 32;  // range that the nested crash is drawn from
+std::string_view text(sim::Stall stall) {
+  return stall == sim::Stall::deadlock ? "nothing can wake it" : "too many steps or too much time";
+}
+
 constexpr std::uint64_t kCreateBytes = 2u << 20;  // what a page file holds besides pages, rounded up
 
 }  // namespace
@@ -320,20 +324,16 @@ void SimRun::recover(World& world, const sim::SimDisk& origin, sim::Span& span) 
   plan_.recover(branch);
   trace.add(
       {.kind = EventKind::recover_end, .depth = world.depth(), .a = world.disk.ios(), .b = world.disk.io_bytes()});
-  const std::uint64_t bytes_max =
-      plan_.recovery_bytes_max != 0 ? plan_.recovery_bytes_max : 4 * (bytes_held + kCreateBytes);
-  if (world.disk.io_bytes() > bytes_max) {
+  const std::uint64_t bytes_max = 4 * (bytes_held + kCreateBytes);
+  const std::uint64_t asked = allocated_bytes() - allocated;
+  if (world.stall != sim::Stall::none) {
+    violation(Invariant::liveness, fmt::format("recovery is stuck ({})", text(world.stall)));
+  } else if (world.disk.io_bytes() > bytes_max) {
     violation(Invariant::bounded,
               fmt::format("recovery moved {} bytes; {} is the bound for this file", world.disk.io_bytes(), bytes_max));
-  }
-  if (allocated_bytes() - allocated > bytes_max) {
-    violation(Invariant::bounded, fmt::format("recovery asked for {} bytes of memory; {} is the bound",
-                                              allocated_bytes() - allocated, bytes_max));
-  }
-  if (world.stall != sim::Stall::none) {
-    violation(Invariant::liveness, fmt::format("recovery is stuck ({})", world.stall == sim::Stall::deadlock
-                                                                             ? "nothing can wake it"
-                                                                             : "too many steps or too much time"));
+  } else if (asked > bytes_max) {
+    violation(Invariant::bounded,
+              fmt::format("recovery asked for {} bytes of memory; {} is the bound for this file", asked, bytes_max));
   }
   if (result_.violations.size() != violations) branch.condemn();
   close_faults(world.ledger, branch, true);
@@ -422,9 +422,7 @@ RunResult SimRun::finish() {
   stop_faults();
   if (!over()) final_sweep();
   if (trunk.stall != sim::Stall::none) {
-    violation(Invariant::liveness, fmt::format("the workload is stuck ({})", trunk.stall == sim::Stall::deadlock
-                                                                                 ? "nothing can wake it"
-                                                                                 : "too many steps or too much time"));
+    violation(Invariant::liveness, fmt::format("the workload is stuck ({})", text(trunk.stall)));
   }
   trunk.ledger.add_to(result_.counters.faults, result_.counters.fates);
   PAGEDB_CHECK(!result_.violations.empty() || trunk.ledger.unjudged() == 0, "every fault of a clean run has a fate");

@@ -38,7 +38,6 @@ struct SimPlan {
   PageSize page_size{};
   std::vector<PageId> pages{};
   std::function<void(Branch&)> recover{};
-  std::uint64_t recovery_bytes_max = 0;  ///< I/O of a recovery; 0: four times the files' length and what create needs
 };
 
 class SimRun final : public Host, public sim::DiskObserver {

@@ -84,6 +84,8 @@ class SimDisk final : public IoBackend {
   /// The power goes, or the simulation is stuck: from here on every call answers kCrashed without effect, and every
   /// waiter is woken.
   void seal();
+  /// Whether it was: nothing that the disk said since then is worth judging.
+  [[nodiscard]] bool sealed() const noexcept { return sealed_; }
 
   /// Damages a sector of a file's durable medium that some write has put there; false when there is none. Decisions
   /// come from `span`.
