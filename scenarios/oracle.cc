@@ -282,10 +282,6 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
   }
 
   const PageState found = state(media, length, page, floor);
-  if (floor == 0 && found == PageState::absent) {
-    if (error->code == ErrorCode::never_written || error->code == ErrorCode::beyond_end) return {};
-    return broken(Invariant::typed_errors, page, fmt::format("never written, but reading says {}", name(error->code)));
-  }
   const auto any_of = [&](std::initializer_list<ErrorCode> codes) {
     return std::find(codes.begin(), codes.end(), error->code) != codes.end();
   };
@@ -296,6 +292,10 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
       any_of({ErrorCode::bad_magic, ErrorCode::bad_version, ErrorCode::bad_checksum, ErrorCode::wrong_page_id,
               ErrorCode::never_written, ErrorCode::beyond_end})) {
     return {Kind::detected, {}, {}};
+  }
+  if (floor == 0 && found == PageState::absent) {
+    if (error->code == ErrorCode::never_written || error->code == ErrorCode::beyond_end) return {};
+    return broken(Invariant::typed_errors, page, fmt::format("never written, but reading says {}", name(error->code)));
   }
   if (faults::obligation(found, protection) == Obligation::must_recover) {
     return broken(
