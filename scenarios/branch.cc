@@ -56,13 +56,14 @@ void Branch::verify(Subject& file) {
   const std::uint8_t depth = disk_.setup().depth;
   (void)file.read_batch(batch_);
   if (disk_.sealed()) return;
+  const auto now_ns = static_cast<std::uint64_t>(scheduler_.now().count());
   for (std::size_t page = 0; page < batch_.size(); ++page) {
     const PageIo& io = batch_[page];
     const PageError* error = io.result ? nullptr : &io.result.error();
     if (error == nullptr) {
       std::uint64_t lsn;
       std::memcpy(&lsn, io.page.data() + 16, sizeof lsn);
-      run_.trace().add({.kind = sim::EventKind::page_ok, .depth = depth, .a = io.id.value, .b = lsn});
+      run_.trace().add({.kind = sim::EventKind::page_ok, .depth = depth, .time_ns = now_ns, .a = io.id.value, .b = lsn});
     } else if (error->code != ErrorCode::never_written && error->code != ErrorCode::beyond_end) {
       run_.trace().add({.kind = sim::EventKind::page_error,
                         .depth = depth,
