@@ -57,13 +57,14 @@ void Crash::split(const FileState& file, const DeviceProfile& profile) {
       at = stop;
     }
   }
+  first_unit_.push_back(static_cast<std::uint32_t>(units_.size()));
+  if (file.newest_durable < file.pending.front().record->id) return;
   for (Unit& unit : units_) {
     bool over = true;
     for (std::uint32_t k = 0; k < unit.sectors && over; ++k)
       over = file.durable.newer(unit.first_sector + k, *file.pending[unit.write].record);
     if (over) unit.fate = UnitFate::over;
   }
-  first_unit_.push_back(static_cast<std::uint32_t>(units_.size()));
 }
 
 void Crash::decide(const FileState& file, const DeviceProfile& profile, Choices& choices, Span& span) {

@@ -38,6 +38,7 @@ void FileState::promote(std::uint64_t submitted_at) {
     const PendingWrite write = pending[i];
     if (write.record == nullptr || write.failed || write.dropped || !covered(write.delivered)) continue;
     const std::uint64_t begin = write.record->offset, end = begin + write.record->size;
+    newest_durable = std::max(newest_durable, write.record->id);
     for (std::uint64_t at = begin; at < end; at += kSectorBytes) {
       if (!durable.newer(at / kSectorBytes, *write.record)) durable.put(at / kSectorBytes, write.record);
     }

@@ -43,8 +43,9 @@ struct FileState {
   bool writer = false;         ///< somebody holds the writer lock
   std::uint64_t length = 0;    ///< what a process sees
   std::uint64_t durable_length = 0;
-  Media durable;  ///< the floor: what a crash cannot take away
-  Media current;  ///< what a process reads: the floor and everything completed since
+  std::uint64_t newest_durable = 0;  ///< id of the newest write that a sync of this disk's life has covered
+  Media durable;                     ///< the floor: what a crash cannot take away
+  Media current;                     ///< what a process reads: the floor and everything completed since
   std::vector<PendingWrite> pending;
   std::vector<PendingLength> lengths;
 

@@ -102,7 +102,7 @@ FileState& SimDisk::add_file() {
   file.number = static_cast<std::uint32_t>(files_.size());
   file.path.clear();
   file.entry_durable = file.missing = file.writer = false;
-  file.length = file.durable_length = 0;
+  file.length = file.durable_length = file.newest_durable = 0;
   file.durable.reset(nullptr);
   file.current.reset(&file.durable);
   file.pending.clear();
