@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 
+#include "engine/error.h"
 #include "faults/fault.h"
 
 namespace pagedb::sim {
@@ -94,7 +95,7 @@ std::string what(const Event& e) {
     case EventKind::page_ok:
       return fmt::format("page {}{}", e.a, tag_text(e.b));
     case EventKind::page_error:
-      return fmt::format("page {} error code {}", e.a, e.b);
+      return fmt::format("page {} {}", e.a, pagedb::name(static_cast<ErrorCode>(e.b)));
     default:
       return fmt::format("{} {} {}", e.a, e.b, e.c);
   }
