@@ -2,6 +2,7 @@
 //
 // Crash: what a power loss may leave, what it must not, and that the ledger says what it did. Some tests take every
 // decision themselves; the others look at many seeds and ask which outcomes exist at all.
+// Lengths and names are in crash_length_test.cc.
 #include "sim/crash.h"
 
 #include <gmock/gmock.h>
@@ -205,6 +206,20 @@ TEST_F(CrashTest, TheFirstSectorsOfAMisalignedFileHaveNoNeighboursBeforeThem) {
   EXPECT_EQ(image->durable(16), "!aaaaaaaaaaaaaaa");
 }
 
+TEST_F(CrashTest, NothingPastTheEndOfTheFileIsDamaged) {
+  DiskWorld world(honest, profile_named("sata-512e-misaligned"));
+  auto file = world.create_durable(16, 'a');
+  EXPECT_EQ(world.write(*file, 8, 8, 'b').error, 0);  // its last physical sector is [9, 17)
+  fate.then(Site::crash_mode, {kEveryUnit}).then(Site::unit_fate, {kKeep, kGarble});
+  const auto image = world.crash(fate);
+  EXPECT_EQ(image->durable(17), "aaaaaaaab???????.");
+  for (const auto& fault : image->ledger.faults()) {
+    if (fault.kind == FaultKind::neighbour_damage) {
+      EXPECT_EQ(fault.size, 7 * kSectorBytes);
+    }
+  }
+}
+
 TEST_F(CrashTest, AKeptReadModifyWriteCarriesTheEarlierOnesOfItsSector) {
   DiskWorld world(honest, profile_named("sata-512e"));
   auto file = world.create_durable(8, 'a');
@@ -301,92 +316,6 @@ TEST_F(CrashTest, AnOlderWriteThatIsStillPendingHarmsNoNewerSyncedOne) {
     EXPECT_EQ(world.crash(random)->durable(4, 4), "cccc");
   }
   world.scheduler->join(slow);
-}
-
-TEST_F(CrashTest, LengthsSurviveInOrder) {
-  DiskWorld world(honest);
-  auto file = world.create_durable(4, 'a');
-  EXPECT_EQ(file->resize(8 * kSectorBytes), 0);
-  EXPECT_EQ(file->resize(6 * kSectorBytes), 0);
-  EXPECT_EQ(world.write(*file, 6, 4, 'b').error, 0);
-  const std::uint64_t expected[] = {10, 6, 8, 4};  // the newest first
-  for (std::uint32_t back = 0; back < 4; ++back) {
-    fate.then(Site::length_fate, {back}).always(Site::length_fate, 0);
-    const auto image = world.crash(fate);
-    EXPECT_EQ(image->length(), expected[back]);
-    EXPECT_EQ(image->durable_length(), expected[back]);
-    EXPECT_EQ(image->entered(FaultKind::stale_length), back == 0 ? 0 : 1) << back;
-    const std::string kept = std::string("aaaa..bbbb").substr(0, expected[back]);
-    EXPECT_EQ(image->durable(16), kept + std::string(16 - kept.size(), '.')) << "data past the end";
-  }
-}
-
-TEST_F(CrashTest, AnExtensionMayStopHalfWay) {
-  DiskWorld world(honest);
-  auto file = world.create_durable(4, 'a');
-  EXPECT_EQ(world.write(*file, 4, 8, 'b').error, 0);
-  fate.then(Site::length_fate, {0, 3, 5});
-  const auto image = world.crash(fate);
-  EXPECT_EQ(image->length(), 7u);
-  EXPECT_EQ(image->durable(12), "aaaabbb.....");
-  ASSERT_EQ(image->entered(FaultKind::stale_length), 1);
-  EXPECT_EQ(image->ledger.faults().back().offset, 7 * kSectorBytes);
-  EXPECT_EQ(image->ledger.faults().back().intended, 12 * kSectorBytes);
-  std::set<std::uint64_t> lengths;
-  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
-    PrngChoices random(seed);
-    lengths.insert(world.crash(random)->length());
-  }
-  EXPECT_EQ(lengths, (std::set<std::uint64_t>{4, 5, 6, 7, 8, 9, 10, 11, 12}));
-}
-
-TEST_F(CrashTest, AnExtensionInFlightThatIsLostIsNoStaleLength) {
-  DiskWorld world(honest);
-  auto file = world.create_durable(4, 'a');
-  const TaskId writer = world.background([&] { (void)world.write(*file, 4, 4, 'b'); });
-  auto image = world.crash(fate);  // it made it: longer than anybody has seen, and no fault
-  EXPECT_EQ(image->length(), 8u);
-  EXPECT_TRUE(image->ledger.empty());
-  fate.then(Site::length_fate, {1});
-  image = world.crash(fate);
-  EXPECT_EQ(image->length(), 4u);
-  EXPECT_EQ(image->entered(FaultKind::stale_length), 0);
-  world.scheduler->join(writer);
-}
-
-TEST_F(CrashTest, WhatAShrinkCutDoesNotComeBackWhenTheFileGrewAgain) {
-  DiskWorld world(honest);
-  auto file = world.create_durable(8, 'a');
-  EXPECT_EQ(file->resize(2 * kSectorBytes), 0);
-  EXPECT_EQ(file->resize(8 * kSectorBytes), 0);
-  EXPECT_EQ(world.write(*file, 4, 1, 'b').error, 0);
-  EXPECT_EQ(world.crash(fate)->durable(8), "aa..b...");
-  fate.then(Site::length_fate, {2});  // neither resize made it
-  fate.then(Site::crash_mode, {kLoseAll});
-  EXPECT_EQ(world.crash(fate)->durable(8), "aaaaaaaa");
-}
-
-TEST_F(CrashTest, AnEntryIsLostOnlyWhenItWasNeverSynced) {
-  DiskWorld world(honest);
-  auto never = world.create("never"), synced = world.create("synced");
-  EXPECT_EQ(world.disk.sync_directory("synced"), 0);
-  EXPECT_EQ(world.write(*never, 0, 8, 'a').error + never->sync(), 0);
-  int missing = 0;
-  for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    PrngChoices random(seed);
-    const auto image = world.crash(random);
-    EXPECT_TRUE(image->disk.open("synced", Access::read_only));
-    const auto opened = image->disk.open("never", Access::read_only);
-    EXPECT_EQ(image->entered(FaultKind::missing_entry), opened ? 0 : 1);
-    if (opened) continue;
-    ++missing;
-    EXPECT_EQ(opened.error(), ENOENT);
-    EXPECT_EQ(image->disk.files()[0]->missing, true);
-    auto made = image->create("never");  // as if there had never been one
-    EXPECT_EQ(*made->size(), 0u);
-  }
-  EXPECT_GT(missing, 50);
-  EXPECT_LT(missing, 150);
 }
 
 TEST_F(CrashTest, WhatSurvivedOneCrashSurvivesTheNext) {

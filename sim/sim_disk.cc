@@ -193,17 +193,6 @@ std::uint16_t SimDisk::fiber() const noexcept {
   return acting_ != nullptr ? acting_->fiber : setup_.scheduler->fiber_number();
 }
 
-void SimDisk::trace(EventKind kind, const FileState* file, std::uint64_t a, std::uint64_t b, std::uint64_t c) {
-  setup_.trace->add({kind, setup_.depth, fiber(), file != nullptr ? file->number : 0,
-                     static_cast<std::uint64_t>(setup_.scheduler->now().count()), a, b, c});
-}
-
-Time SimDisk::latency(std::uint32_t base_ns) {
-  // Jitter in sixteenths keeps the choice small enough for an exhaustive source.
-  const std::uint32_t jitter = setup_.choices->draw(setup_.span, Site::io_latency, 16);
-  return Time(base_ns + std::uint64_t{base_ns} * jitter / 16);
-}
-
 SimDisk::Request& SimDisk::take_request() {
   if (idle_.empty()) {
     requests_.push_back(std::make_unique<Request>());

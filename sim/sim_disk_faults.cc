@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
-// SimDisk: which faults hit, what they do to the medium, and who is told.
+// SimDisk: what is left to chance (latency, faults, damage of the medium), and who is told.
 #include "sim/sim_disk.h"
 
 namespace pagedb::sim {
 
 using faults::FaultKind;
 using faults::RequestKind;
+
+void SimDisk::trace(EventKind kind, const FileState* file, std::uint64_t a, std::uint64_t b, std::uint64_t c) {
+  setup_.trace->add({kind, setup_.depth, fiber(), file != nullptr ? file->number : 0,
+                     static_cast<std::uint64_t>(setup_.scheduler->now().count()), a, b, c});
+}
 
 std::uint32_t SimDisk::inject(FaultKind kind, const FileState& file, std::uint64_t offset, std::uint64_t size,
                               int sys_errno, std::uint64_t record, std::uint64_t intended) {
@@ -68,6 +73,12 @@ std::uint32_t SimDisk::fault_detail(FaultKind fault, std::uint32_t sectors) {
     default:
       return 0;
   }
+}
+
+Time SimDisk::latency(std::uint32_t base_ns) {
+  // Jitter in sixteenths keeps the choice small enough for an exhaustive source.
+  const std::uint32_t jitter = setup_.choices->draw(setup_.span, Site::io_latency, 16);
+  return Time(base_ns + std::uint64_t{base_ns} * jitter / 16);
 }
 
 }  // namespace pagedb::sim

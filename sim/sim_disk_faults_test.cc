@@ -344,7 +344,7 @@ TEST_F(SimDiskFaultsTest, AFaultCarriesTheFiberWhoseRequestItHit) {
   std::vector<std::uint16_t> fibers;
   std::vector<TaskId> tasks;
   for (int i = 0; i < 2; ++i) {
-    tasks.push_back(world.scheduler->spawn("reader", [&] {
+    tasks.push_back(world.spawn([&] {
       fibers.push_back(world.scheduler->fiber_number());
       (void)world.read(*file, 0, 8);
     }));
