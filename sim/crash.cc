@@ -191,7 +191,10 @@ void Crash::apply(const FileState& file, const DeviceProfile& profile, SimDisk& 
     const std::uint64_t device_begin = unit.physical * profile.physical_sector_bytes;
     const std::uint64_t begin =
         device_begin < profile.partition_offset_bytes ? 0 : device_begin - profile.partition_offset_bytes;
-    const std::uint64_t end = device_begin + profile.physical_sector_bytes - profile.partition_offset_bytes;
+    std::uint64_t end = device_begin + profile.physical_sector_bytes - profile.partition_offset_bytes;
+    // Past its end a file has no bytes to damage: they are new, and zero, when it grows. A length that is yet to be
+    // decided cuts them off.
+    if (file.lengths.empty()) end = std::min(end, file.durable_length);
     // With nobody else's bytes in it, this is no more than a tear, and entered as one above.
     if (unit.partial) enter(FaultKind::neighbour_damage, record, begin, end - begin);
     const bool garbage = unit.fate == UnitFate::garbage;
