@@ -3,10 +3,12 @@
 // The reference redo log: page images and checkpoints on a file of their own. A test stand-in for a real write-ahead
 // log; the engine has none.
 //
-// A record is two blocks of 4 KiB: a head (magic, kind, position, page id, LSN, redo_from, CRC32C over both blocks) and
-// a page image. Records stand one after another; reading stops at the first that does not verify or is not where it
-// says it is: the tail that a crash tore. Commits are in groups: one task writes and syncs everything appended so far,
-// the others wait for it, so what is durable is always a prefix.
+// A record is three blocks of 4 KiB: a head (magic, kind, position, page id, LSN, redo_from, CRC32C over head and
+// image), a page image, and a gap, so that a cut read-modify-write of the next record's first physical sector damages
+// nothing that is durable, however the partition is aligned. Records stand one after another; reading stops at the
+// first that cannot be read, does not verify or is not where it says it is: the tail that a crash tore. Commits are in
+// groups: one task writes and syncs everything appended so far, the others wait for it, so what is durable is always a
+// prefix.
 #pragma once
 
 #include <cstddef>
@@ -70,7 +72,7 @@ class RedoLog {
 /// Reads a log's file: all records of its sound prefix, in order.
 class RedoReader {
  public:
-  /// False when the file exists and cannot be read. A missing file is an empty log.
+  /// False when the file exists and cannot be opened. A missing file is an empty log.
   [[nodiscard]] bool read(IoBackend& backend, const std::string& path);
   [[nodiscard]] std::span<const RedoRecord> records() const noexcept { return records_; }
 
