@@ -216,10 +216,14 @@ PageState Oracle::state(const sim::Media& media, std::uint64_t length, std::size
   const std::uint64_t size = page_size_.bytes();
   if (offset + size > length) {
     // An extension that stopped half-way. What is left of the page shows once something longer follows.
+    PageState left = PageState::absent;
     for (std::uint64_t at = offset; at < length; at += kSectorBytes) {
-      if (media.record(at / kSectorBytes) != nullptr) return PageState::torn;
+      const sim::DamageKind damage = media.damage(at / kSectorBytes).kind;
+      if (damage == sim::DamageKind::unreadable) return PageState::unreadable;
+      if (damage != sim::DamageKind::none) left = PageState::damaged;
+      if (left == PageState::absent && media.record(at / kSectorBytes) != nullptr) left = PageState::torn;
     }
-    return PageState::absent;
+    return left;
   }
   const auto by_age = [floor](std::uint64_t lsn) { return lsn >= floor ? PageState::intact : PageState::stale; };
 
@@ -313,7 +317,7 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
   bool fits = past_end && error->code == ErrorCode::beyond_end;
   switch (found) {
     case PageState::unreadable:
-      fits = error->code == ErrorCode::io_error;
+      fits |= error->code == ErrorCode::io_error;
       break;
     case PageState::foreign:
       fits = error->code == ErrorCode::wrong_page_id;

@@ -175,6 +175,22 @@ TEST(OracleErrors, AHalfWayExtensionReadsAsBeyondTheEndOrAsTorn) {
   }
 }
 
+TEST(OracleErrors, AHalfWayExtensionMayBeDamagedWithoutAnyWriteOfThePage) {
+  for (const sim::DamageKind kind : {sim::DamageKind::garbage, sim::DamageKind::unreadable}) {
+    Bench b;
+    b.length = 300 * kPage + 1024;
+    b.damage(3, 1, {kind, 0, 1});
+    for (const ErrorCode code : every_code()) {
+      const bool right =
+          code == ErrorCode::beyond_end ||
+          (kind == sim::DamageKind::unreadable
+               ? code == ErrorCode::io_error
+               : code == ErrorCode::bad_magic || code == ErrorCode::bad_version || code == ErrorCode::bad_checksum);
+      EXPECT_EQ(b.recovered(3, code).kind, right ? Kind::detected : Kind::broken) << name(code);
+    }
+  }
+}
+
 TEST(OracleErrors, ARunningProcessNeedNotSeeAWriteThatIsUnderWayOrFailed) {
   Bench b;
   const auto page = b.write(0);

@@ -225,8 +225,15 @@ TEST(OracleState, AnExtensionThatStoppedHalfWay) {
   const auto page = b.intend(3);
   b.land_piece(page, 2, 6);
   EXPECT_EQ(b.state(3, 0), PageState::absent) << "only what lies past the end was written";
+  b.damage(3, 2, {sim::DamageKind::garbage, 0, 1});
+  EXPECT_EQ(b.state(3, 0), PageState::absent);
   b.land_piece(page, 1, 1);
   EXPECT_EQ(b.state(3, 0), PageState::torn);
+  // Damage that a cut read-modify-write left needs no write of the page itself.
+  b.damage(3, 0, {sim::DamageKind::garbage, 0, 1});
+  EXPECT_EQ(b.state(3, 0), PageState::damaged);
+  b.damage(3, 1, {sim::DamageKind::unreadable, 0, 0});
+  EXPECT_EQ(b.state(3, 0), PageState::unreadable);
 }
 
 TEST(OracleState, Torn) {
