@@ -238,7 +238,10 @@ TEST_F(CrashTest, DamageLiesUnderALaterWriteOfTheWholeSector) {
   EXPECT_EQ(world.write(*file, 0, 1, 'b').error, 0);
   EXPECT_EQ(world.write(*file, 0, 1, 'c').error, 0);
   fate.then(Site::crash_mode, {kEveryUnit}).then(Site::unit_fate, {kKeep, kGarble});  // newest first
-  EXPECT_EQ(world.crash(fate)->durable(1), "c");
+  const auto image = world.crash(fate);
+  EXPECT_EQ(image->durable(1), "c");
+  EXPECT_EQ(image->entered(FaultKind::torn_write), 0);
+  EXPECT_EQ(image->entered(FaultKind::lost_write), 1);
   fate.then(Site::crash_mode, {kEveryUnit}).then(Site::unit_fate, {kLose, kGarble});
   EXPECT_EQ(world.crash(fate)->durable(1), "?");
 }
@@ -285,6 +288,18 @@ TEST_F(CrashTest, AWriteThatAFailedFlushDroppedNeverComesBackOverANewerSyncedOne
   ASSERT_EQ(world.disk.files()[0]->pending.size(), 1u) << "half of it is still possible";
   EXPECT_EQ(outcomes(world, 8), std::set<std::string>{"cccccccc"});
   EXPECT_GT(outcomes(world, 16).size(), 100u);
+}
+
+TEST_F(CrashTest, NorDoesTheRestOfItsSectorBringItBack) {
+  DiskWorld world(honest, profile_named("sata-512e"));
+  auto file = world.create_durable(8, 'a');
+  world.plan.write_error = 65'536;
+  honest.then(Site::io_fault, {65'535});
+  EXPECT_EQ(world.write(*file, 0, 8, 'b').error, EIO);
+  world.plan = {};
+  EXPECT_EQ(world.write(*file, 0, 2, 'c').error, 0);
+  EXPECT_EQ(file->sync(), 0);
+  EXPECT_EQ(outcomes(world, 8), (std::set<std::string>{"ccaaaaaa", "ccbbbbbb"}));
 }
 
 TEST_F(CrashTest, WhatTheDeviceGaveUpDamagesNothing) {
