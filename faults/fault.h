@@ -12,23 +12,23 @@ namespace pagedb::faults {
 
 /// What went wrong. Append only: reports and logs carry the names.
 enum class FaultKind : std::uint8_t {
-  torn_write,          ///< a crash kept some sectors of a write and lost others
-  lost_write,          ///< a crash lost an acknowledged write that no sync had covered
-  reordered_write,     ///< a crash kept a later write and lost an earlier one
-  neighbour_damage,    ///< a cut read-modify-write of a physical sector damaged bytes that nobody was writing
-  misdirected_write,   ///< a write landed at another address
-  bit_rot,             ///< bits of a durable sector flipped
-  latent_sector_error, ///< a sector cannot be read any more (persistent EIO, until rewritten)
-  read_error,          ///< one read failed, the next may not
-  write_error,         ///< a write failed; what the medium holds is either
-  no_space,            ///< a write or resize found the device full
-  flush_failure,       ///< a sync failed; the data was dropped and counts as clean
-  short_transfer,      ///< a request moved fewer bytes than asked
-  transient_error,     ///< EINTR or EAGAIN
-  stale_length,        ///< a crash kept an older file length
-  missing_entry,       ///< a crash lost the directory entry of a created file
-  crash,               ///< the power went
-  recovery_crash,      ///< the power went during a recovery
+  torn_write,           ///< a crash kept some sectors of a write and lost others
+  lost_write,           ///< a crash lost an acknowledged write that no sync had covered
+  reordered_write,      ///< a crash kept a later write and lost an earlier one
+  neighbour_damage,     ///< a cut read-modify-write of a physical sector damaged bytes that nobody was writing
+  misdirected_write,    ///< a write landed at another address
+  bit_rot,              ///< bits of a durable sector flipped
+  latent_sector_error,  ///< a sector cannot be read any more (persistent EIO, until rewritten)
+  read_error,           ///< one read failed, the next may not
+  write_error,          ///< a write failed; what the medium holds is either
+  no_space,             ///< a write or resize found the device full
+  flush_failure,        ///< a sync failed; the data was dropped and counts as clean
+  short_transfer,       ///< a request moved fewer bytes than asked
+  transient_error,      ///< EINTR or EAGAIN
+  stale_length,         ///< a crash kept an older file length
+  missing_entry,        ///< a crash lost the directory entry of a created file
+  crash,                ///< the power went
+  recovery_crash,       ///< the power went during a recovery
   count_,
 };
 inline constexpr std::size_t kFaultKindCount = static_cast<std::size_t>(FaultKind::count_);

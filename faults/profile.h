@@ -2,8 +2,8 @@
 //
 // DeviceProfile: what is assumed of a device. The simulated disk does exactly this, no better and no worse.
 //
-// Profiles are data: TOML files in faults/profiles/, built into the programs so that they run anywhere, and readable from a path for
-// profiles of your own. faults/README.md says what each field stands for in hardware.
+// Profiles are data: TOML files in faults/profiles/, built into the programs so that they run anywhere, and readable
+// from a path for profiles of your own. faults/README.md says what each field stands for in hardware.
 #pragma once
 
 #include <cstdint>
@@ -22,17 +22,18 @@ enum class FailedFlush : std::uint8_t {
 
 /// A block device with its volatile cache, seen from a file system that passes I/O through.
 struct DeviceProfile {
-  std::string name;     ///< as given on the command line
-  std::string summary;  ///< one line for people
+  std::string name;                           ///< as given on the command line
+  std::string summary;                        ///< one line for people
   std::uint32_t logical_sector_bytes = 512;   ///< alignment of offsets and lengths; the unit that a read can fail in
   std::uint32_t physical_sector_bytes = 512;  ///< what the medium writes; smaller writes are read-modify-writes of it
   std::uint64_t partition_offset_bytes = 0;   ///< where file offset 0 stands on the device, modulo the physical sector
-  std::uint32_t atomic_write_bytes = 0;       ///< aligned power-of-two writes up to this size cannot tear; 0: the physical sector only
-  std::uint32_t memory_align_bytes = 512;     ///< alignment asked of request memory
-  bool volatile_cache = true;                 ///< an acknowledged write may be lost until a sync
-  bool power_loss_protection = false;         ///< the cache survives power loss: acknowledged means durable
-  std::uint32_t queue_depth = 32;             ///< requests in flight
-  std::uint32_t read_latency_ns = 80'000;     ///< of one request; a jitter of up to the same again is added
+  std::uint32_t atomic_write_bytes =
+      0;  ///< aligned power-of-two writes up to this size cannot tear; 0: the physical sector only
+  std::uint32_t memory_align_bytes = 512;  ///< alignment asked of request memory
+  bool volatile_cache = true;              ///< an acknowledged write may be lost until a sync
+  bool power_loss_protection = false;      ///< the cache survives power loss: acknowledged means durable
+  std::uint32_t queue_depth = 32;          ///< requests in flight
+  std::uint32_t read_latency_ns = 80'000;  ///< of one request; a jitter of up to the same again is added
   std::uint32_t write_latency_ns = 20'000;
   std::uint32_t sync_latency_ns = 500'000;
   FailedFlush failed_flush = FailedFlush::drop;
@@ -47,8 +48,8 @@ struct DeviceProfile {
 /// The built-in profile of that name.
 [[nodiscard]] std::optional<DeviceProfile> find_profile(std::string_view name);
 
-/// Reads a profile from TOML text. Unknown keys, wrong types and impossible combinations are errors: nothing is returned and `error` is one line that
-/// says what is wrong.
+/// Reads a profile from TOML text. Unknown keys, wrong types and impossible combinations are errors: nothing is
+/// returned and `error` is one line that says what is wrong.
 [[nodiscard]] std::optional<DeviceProfile> parse_profile(std::string_view toml, std::string& error);
 
 /// A built-in profile's name, or the path of a TOML file. On failure nothing is returned and `error` is one line.

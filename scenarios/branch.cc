@@ -63,7 +63,8 @@ void Branch::verify(Subject& file) {
     if (error == nullptr) {
       std::uint64_t lsn;
       std::memcpy(&lsn, io.page.data() + 16, sizeof lsn);
-      run_.trace().add({.kind = sim::EventKind::page_ok, .depth = depth, .time_ns = now_ns, .a = io.id.value, .b = lsn});
+      run_.trace().add(
+          {.kind = sim::EventKind::page_ok, .depth = depth, .time_ns = now_ns, .a = io.id.value, .b = lsn});
     } else if (error->code != ErrorCode::never_written && error->code != ErrorCode::beyond_end) {
       run_.trace().add({.kind = sim::EventKind::page_error,
                         .depth = depth,
