@@ -252,6 +252,29 @@ TEST(OraclePromises, OneOldSectorIsEnough) {
   }
 }
 
+TEST(OraclePromises, AVersionThatWasWrittenTwiceIsKeptByEitherWrite) {
+  Bench b;
+  const auto page = b.write(0);
+  (void)b.submit(b.record(kPage, page.bytes));  // again, after EINTR
+  b.acknowledge(page);
+  b.sync();
+  b.land(page);
+  b.land_sectors(b.write(0), 0, 4);
+  EXPECT_EQ(b.recovered(0, ErrorCode::bad_checksum).kind, Kind::detected);
+}
+
+TEST(OraclePromises, AnOlderMisdirectedWriteMayLandLast) {
+  Bench b;
+  const auto astray = b.misdirect(1, kPage);
+  const auto page = b.write(0);
+  ASSERT_LT(astray.record->id, page.record->id);
+  b.acknowledge(page);
+  b.sync();
+  b.land(page);
+  b.land(astray);
+  EXPECT_EQ(b.recovered(0, ErrorCode::wrong_page_id).kind, Kind::detected);
+}
+
 TEST(OraclePromises, APageThatIsGoneBreaksDurability) {
   Bench b;
   const auto page = b.write(3);

@@ -345,6 +345,9 @@ TEST(OracleRecovered, BytesThatWereNeverWrittenBreakIntegrity) {
   std::memcpy(mixed.data() + 512, one.bytes.data() + 512, 512);
   expect_broken(b.recovered(0, mixed), Invariant::integrity, "never written there");
   expect_broken(b.recovered(0, other.bytes), Invariant::integrity, "page 2");
+  auto elsewhere = two.bytes;
+  put(std::span(elsewhere), 8, std::uint64_t{2});
+  expect_broken(b.recovered(0, elsewhere), Invariant::integrity, "they say page 2");
   auto relabelled = other.bytes;
   put(std::span(relabelled), 8, std::uint64_t{1});
   expect_broken(b.recovered(0, relabelled), Invariant::integrity, "never written there");
