@@ -10,7 +10,6 @@
 #include <string>
 
 #include "engine/io/direct_io.h"
-#include "engine/thread_scheduler.h"
 
 namespace pagedb::scenarios {
 namespace {
@@ -29,14 +28,12 @@ class RealRunTest : public ::testing::TestWithParam<const Scenario*> {
     RealRequest request;
     request.seed = seed;
     request.choices = &choices;
-    request.scheduler = &scheduler_;
     request.backend = &backend;
     request.directory = directory_;
     return GetParam()->run_real(request);
   }
 
   std::string directory_;
-  ThreadScheduler scheduler_;
 };
 
 INSTANTIATE_TEST_SUITE_P(, RealRunTest, ::testing::ValuesIn(all_scenarios().begin(), all_scenarios().end()),

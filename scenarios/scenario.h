@@ -13,7 +13,6 @@
 #include <string_view>
 
 #include "engine/io/backend.h"
-#include "engine/scheduler.h"
 #include "faults/profile.h"
 #include "scenarios/result.h"
 #include "sim/choices.h"
@@ -35,7 +34,6 @@ struct RunRequest {
 struct RealRequest {
   std::uint64_t seed = 0;
   sim::Choices* choices{};
-  Scheduler* scheduler{};
   IoBackend* backend{};
   std::string directory;  ///< where its files are made; removed again
 };

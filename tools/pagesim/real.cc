@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "engine/io/direct_io.h"
-#include "engine/thread_scheduler.h"
 #include "scenarios/isolated.h"
 
 namespace pagedb::pagesim {
@@ -26,12 +25,10 @@ std::string no_direct_io(const std::string& directory) {
 
 scenarios::RunResult run_one(const scenarios::Scenario& scenario, std::uint64_t seed, const std::string& directory) {
   sim::PrngChoices choices(seed);
-  ThreadScheduler scheduler;
   DirectIo backend;
   scenarios::RealRequest request;
   request.seed = seed;
   request.choices = &choices;
-  request.scheduler = &scheduler;
   request.backend = &backend;
   request.directory = directory;
   return scenario.run_real(request);
