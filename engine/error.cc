@@ -71,6 +71,9 @@ std::string describe(const PageError& e) {
       return "no file offset can express that page number";
     case ErrorCode::reserved_page:
       return "the page is kept for the file's own metadata";
+    case ErrorCode::pool_exhausted:
+      return "all " + number(e.actual) +
+             " frames of the buffer pool are held; release a guard, or make the pool larger";
     case ErrorCode::not_a_page_file:
       return "not a page file; it was left as it is";
     case ErrorCode::headerless_file:
@@ -141,6 +144,8 @@ std::string_view name(ErrorCode code) noexcept {
       return "page_id_overflow";
     case ErrorCode::reserved_page:
       return "reserved_page";
+    case ErrorCode::pool_exhausted:
+      return "pool_exhausted";
     case ErrorCode::not_a_page_file:
       return "not_a_page_file";
     case ErrorCode::headerless_file:

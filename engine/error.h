@@ -46,6 +46,10 @@ enum class ErrorCode : std::uint8_t {
   page_id_overflow,  ///< the page's offset is not representable
   reserved_page,     ///< the page belongs to the file's own metadata
 
+  // The pool cannot do it now.
+  pool_exhausted,  ///< every frame of the buffer pool is held; `actual` frames. Release a guard, or make the pool
+                   ///< larger
+
   // The file is not what the caller takes it for. Nothing was changed.
   not_a_page_file,     ///< neither superblock is ours
   headerless_file,     ///< a 1.x file without superblock, of page size `actual` (0: damage hides it): open it with
