@@ -23,7 +23,6 @@ Colour colour_of(EventKind kind) {
       return Colour::yellow;
     case EventKind::page_error:
       return Colour::red;
-    case EventKind::boundary:
     case EventKind::task_run:
       return Colour::dim;
     default:

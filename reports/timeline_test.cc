@@ -38,7 +38,7 @@ std::vector<Event> run() {
       at(2700, EventKind::page_ok, 1, 55),        at(3000, EventKind::done_write, 0, 102, 1),
       at(3000, EventKind::crash, 1, 2),           at(3100, EventKind::submit_read, 1, 201),
       at(3150, EventKind::crash, 2, 1),           at(3200, EventKind::page_error, 2, 66),
-      at(4000, EventKind::note, 0, 77, 1),
+      at(4000, EventKind::resize, 0, 77, 1),
   };
 }
 
@@ -46,7 +46,7 @@ std::size_t lines_of(const std::string& text) { return static_cast<std::size_t>(
 
 TEST(Timeline, FindsTheLastBranch) {
   EXPECT_EQ(last_branch(run()), 2u);
-  EXPECT_EQ(last_branch(std::vector<Event>{at(0, EventKind::note, 0, 1)}), std::nullopt);
+  EXPECT_EQ(last_branch(std::vector<Event>{at(0, EventKind::resize, 0, 1)}), std::nullopt);
 }
 
 TEST(Timeline, ShowsTheTrunkAndOneBranchInOrder) {
@@ -56,7 +56,7 @@ TEST(Timeline, ShowsTheTrunkAndOneBranchInOrder) {
   EXPECT_THAT(text, HasSubstr("page_error"));
   EXPECT_THAT(text, Not(HasSubstr("page_ok")));
   EXPECT_LT(text.find("[crash branch 1]"), text.find("page_error"));
-  EXPECT_LT(text.find("page_error"), text.find("note"));
+  EXPECT_LT(text.find("page_error"), text.find("resize"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
 }
 
@@ -70,8 +70,8 @@ TEST(Timeline, NamesBranchesThatFollowEachOtherAsOneRange) {
 
 TEST(Timeline, WhatACrashLeftBelongsToItsBranch) {
   const std::vector<Event> events = {
-      at(0, EventKind::submit_write, 0, 101), at(0, EventKind::lost, 1, 0),  at(0, EventKind::crash, 1, 1),
-      at(0, EventKind::page_ok, 1, 55),       at(0, EventKind::note, 0, 77), at(0, EventKind::survived, 1, 0),
+      at(0, EventKind::submit_write, 0, 101), at(0, EventKind::lost, 1, 0),    at(0, EventKind::crash, 1, 1),
+      at(0, EventKind::page_ok, 1, 55),       at(0, EventKind::resize, 0, 77), at(0, EventKind::survived, 1, 0),
       at(0, EventKind::crash, 1, 2),
   };
   const std::string text = timeline(events, 2, false);
@@ -114,7 +114,7 @@ TEST(ChromeTrace, UnfinishedTransfersAndOtherEventsAreInstants) {
   std::vector<std::string> instants;
   for (const auto& event : json["traceEvents"])
     if (event["ph"] == "i") instants.push_back(event["name"]);
-  EXPECT_THAT(instants, ::testing::UnorderedElementsAre("crash", "crash", "page_error", "note", "submit_read"));
+  EXPECT_THAT(instants, ::testing::UnorderedElementsAre("crash", "crash", "page_error", "resize", "submit_read"));
 }
 
 }  // namespace

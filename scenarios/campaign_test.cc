@@ -42,7 +42,7 @@ class Toy final : public Scenario {
     sim::Span span;
     for (std::uint64_t i = 0; i < 4; ++i) {
       sim::Event event;
-      event.kind = i == 2 ? sim::EventKind::crash : sim::EventKind::note;
+      event.kind = i == 2 ? sim::EventKind::crash : sim::EventKind::verdict;
       event.depth = i == 2 ? 1 : 0;
       event.a = i == 2 ? 7 : request.choices->draw(span, sim::Site::op_value, 1000);
       request.trace->add(event);

@@ -14,11 +14,10 @@ namespace pagedb::sim {
 namespace {
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(EventKind::count_)> kNames = {
-    "task_start",   "task_end",   "task_run",   "clock",      "open",     "create",         "close",
-    "lock_refused", "size",       "resize",     "sync_begin", "sync_end", "sync_directory", "submit_read",
-    "submit_write", "done_read",  "done_write", "fault",      "boundary", "crash",          "survived",
-    "lost",         "damaged",    "image",      "op_begin",   "op_end",   "recover_begin",  "recover_end",
-    "page_ok",      "page_error", "verdict",    "note"};
+    "task_start",  "task_end",   "task_run",   "open",           "create",      "close",        "size",
+    "resize",      "sync_begin", "sync_end",   "sync_directory", "submit_read", "submit_write", "done_read",
+    "done_write",  "fault",      "crash",      "survived",       "lost",        "damaged",      "recover_begin",
+    "recover_end", "page_ok",    "page_error", "verdict"};
 
 constexpr std::uint64_t kSuperblockTag = std::uint64_t{1} << 63;
 
@@ -84,10 +83,6 @@ std::string what(const Event& e) {
       for (unsigned i = 0; i < 8; ++i) units += (e.b >> i & 1) != 0 ? '#' : '.';
       return fmt::format("{}{}: torn, units kept {} ({} damaged)", place(e.a, e.file), tag_text(e.c), units, e.b >> 56);
     }
-    case EventKind::op_begin:
-      return fmt::format("operation {} on page {} x {}", e.a, e.b, e.c);
-    case EventKind::op_end:
-      return fmt::format("operation {} result {}", e.a, e.b);
     case EventKind::recover_begin:
       return fmt::format("depth {}", e.a);
     case EventKind::recover_end:
