@@ -11,9 +11,11 @@
 // Source: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
 //
 // Thread-safety: none; the pool calls it under a spin lock of its own, so no call does more than a bounded number of
-// steps. 13 bytes a frame.
+// steps. Only FrameInfo::uses changes without that lock. 13 bytes a frame.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -35,13 +37,14 @@ class Replacement {
   /// `frame`, which is in no queue and holds no page, is free.
   void give_free(std::uint32_t frame) noexcept;
 
-  /// `frame`, which is in no queue, now holds `id`.
+  /// `frame`, which is in no queue, now holds `id`. Its uses count from here.
   void admit(std::uint32_t frame, PageId id) noexcept;
 
   /// The frame to evict next, taken out of its queue; kNoFrame when no frame is in a queue. The caller then calls
   /// `evicted` or `reject`. Looks at no more than kLookMax frames: beyond that a frame goes although it was used.
   [[nodiscard]] std::uint32_t candidate() noexcept;
-  /// The candidate `frame` cannot be evicted now (held, or dirty): to the end of its queue.
+  /// The candidate `frame` cannot be evicted now (held, or dirty): to the end of its queue. The next candidate comes
+  /// from the other queue, so that one whose frames are all held does not hide the other.
   void reject(std::uint32_t frame) noexcept;
   /// The candidate `frame` no longer holds `id`, and is in no queue.
   void evicted(std::uint32_t frame, PageId id) noexcept;
@@ -49,14 +52,76 @@ class Replacement {
   /// Takes `frame` out of its queue: its page was dropped.
   void remove(std::uint32_t frame) noexcept;
 
-  /// The frames that `candidate` would come upon next, in that order, as many as `into` has room for; for whoever
-  /// cleans them. Moves nothing. Returns how many.
+  /// The frames that `candidate` would give next, in that order, if each were evicted and its frame given to a new
+  /// page, as many as `into` has room for; for whoever cleans them. Frames that have another round before them are left
+  /// out. Moves nothing. Returns how many.
   [[nodiscard]] std::size_t peek(std::span<std::uint32_t> into) const noexcept;
 
   /// Frames in the queues.
   [[nodiscard]] std::uint32_t queued() const noexcept;
+  /// Bytes that it takes in memory.
+  [[nodiscard]] std::size_t memory_bytes() const noexcept;
 
   static constexpr unsigned kLookMax = 64;
+  static constexpr std::uint32_t kSmallPart = 10;  // the small queue is this part of the frames
+
+ private:
+  enum Place : std::uint8_t { kSmall, kMain, kTakenFromSmall, kTakenFromMain, kNowhere, kFree };
+
+  // Doubly linked through next_ (towards older) and prev_ (towards newer).
+  struct Queue {
+    std::uint32_t newest = kNoFrame;
+    std::uint32_t oldest = kNoFrame;
+    std::uint32_t size = 0;
+  };
+
+  // The numbers of pages evicted lately: as many words as frames, each a fingerprint over a coarse age. A page's word
+  // is among kWays that its number hashes to; the oldest of those is overwritten.
+  class Ghosts {
+   public:
+    [[nodiscard]] bool make(std::uint32_t entries) noexcept;
+    void remember(PageId id) noexcept;
+    /// Whether `id` is remembered; it is then forgotten.
+    [[nodiscard]] bool recall(PageId id) noexcept;
+
+   private:
+    static constexpr std::uint32_t kWays = 8;
+    static constexpr std::uint32_t kAgeMask = 0xFF;
+    struct Spot {
+      std::uint32_t* words;
+      std::uint32_t fingerprint;
+    };
+    [[nodiscard]] Spot spot_of(PageId id) const noexcept;
+    [[nodiscard]] std::uint32_t age_of(std::uint32_t word) const noexcept { return (now_ - word) & kAgeMask; }
+
+    std::unique_ptr<std::uint32_t[]> words_;
+    std::uint32_t entries_ = 0;
+    std::uint32_t ways_ = 0;
+    std::uint32_t tick_every_ = 0;  // evictions
+    std::uint32_t age_max_ = 0;     // ticks
+    std::uint32_t since_tick_ = 0;
+    std::uint32_t now_ = 0;
+  };
+
+  void push(Place place, std::uint32_t frame) noexcept;
+  void unlink(std::uint32_t frame) noexcept;
+  [[nodiscard]] std::uint8_t uses_of(std::uint32_t frame) const noexcept {
+    return table_->info(frame).uses.load(std::memory_order_relaxed);
+  }
+  void set_uses(std::uint32_t frame, std::uint8_t uses) noexcept {
+    table_->info(frame).uses.store(uses, std::memory_order_relaxed);
+  }
+  [[nodiscard]] bool small_is_next() const noexcept;
+
+  FrameTable* table_ = nullptr;
+  std::unique_ptr<std::uint32_t[]> next_;
+  std::unique_ptr<std::uint32_t[]> prev_;
+  std::unique_ptr<std::uint8_t[]> place_;
+  std::array<Queue, 2> queues_{};  // by Place: kSmall, kMain
+  std::uint32_t free_ = kNoFrame;  // a stack, linked through next_
+  std::uint32_t small_max_ = 0;
+  Place avoid_ = kNowhere;  // the queue whose frame was just rejected
+  Ghosts ghosts_;
 };
 
 }  // namespace pagedb::detail
