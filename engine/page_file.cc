@@ -4,12 +4,14 @@
 #include "engine/page_file.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <new>
 #include <utility>
 
 #include "engine/check.h"
 #include "engine/internal/page_file_state.h"
+#include "engine/internal/superblock_io.h"
 #include "engine/io/transfer.h"
 
 namespace pagedb {
@@ -22,8 +24,13 @@ constexpr std::uint64_t kLengthMax = static_cast<std::uint64_t>(std::numeric_lim
 PageFile::PageFile(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
 PageFile::~PageFile() = default;
 
-std::optional<PageError> PageFile::State::refuse(IoOp op, PageId page_id, std::span<std::byte> page) const noexcept {
-  PAGEDB_CHECK(page.size() == size.bytes(), "the span for a page has page_size() bytes");
+std::optional<PageError> PageFile::State::refuse_sync() const noexcept {
+  if (poisoned.load(std::memory_order_acquire)) return PageError{.code = ErrorCode::poisoned};
+  if (!writable) return PageError{.code = ErrorCode::read_only};
+  return std::nullopt;
+}
+
+std::optional<PageError> PageFile::State::refuse(IoOp op, PageId page_id) const noexcept {
   const auto refusal = [&](PageError error) { return std::optional<PageError>(error.about(page_id)); };
   if (poisoned.load(std::memory_order_acquire)) return refusal({.code = ErrorCode::poisoned});
   if (op == IoOp::write && !writable) return refusal({.code = ErrorCode::read_only});
@@ -33,8 +40,14 @@ std::optional<PageError> PageFile::State::refuse(IoOp op, PageId page_id, std::s
     const std::uint64_t count = page_count.load(std::memory_order_acquire);
     if (page_id.value >= count) return refusal({.code = ErrorCode::beyond_end, .actual = count});
   }
+  return std::nullopt;
+}
+
+std::optional<PageError> PageFile::State::refuse(IoOp op, PageId page_id, std::span<std::byte> page) const noexcept {
+  PAGEDB_CHECK(page.size() == size.bytes(), "the span for a page has page_size() bytes");
+  if (const auto refusal = refuse(op, page_id)) return refusal;
   if ((reinterpret_cast<std::uintptr_t>(page.data()) & (limits.memory_align - 1)) != 0) {
-    return refusal({.code = ErrorCode::misaligned, .expected = limits.memory_align});
+    return PageError{.code = ErrorCode::misaligned, .expected = limits.memory_align}.about(page_id);
   }
   return std::nullopt;
 }
@@ -69,37 +82,53 @@ Result<void> PageFile::write(PageId id, std::span<std::byte> page) noexcept {
   return {};
 }
 
-Result<void> PageFile::State::run_batch(IoOp op, std::span<PageIo> batch) noexcept {
-  // Scratch is bounded: a longer batch goes in parts, each far deeper than any device's queue.
+Result<void> PageFile::State::run_batch(IoOp op, std::span<PageIo> batch, PageDone done) noexcept {
+  // A batch goes in parts, each deeper than the device's queue, with scratch on the stack for a small one. A large one
+  // asks for more, and does without when there is none.
+  constexpr std::size_t kSmallPart = 64;
   constexpr std::size_t kPart = 1024;
-  const std::size_t room = std::min(batch.size(), kPart);
-  const std::unique_ptr<IoRequest[]> requests(new (std::nothrow) IoRequest[room]);
-  const std::unique_ptr<PageIo*[]> entries(new (std::nothrow) PageIo*[room]);
-  const bool have_memory = requests != nullptr && entries != nullptr;
+  struct Part {
+    std::array<IoRequest, kPart> requests;
+    std::array<PageIo*, kPart> entries;
+  };
+  std::array<IoRequest, kSmallPart> small_requests;
+  std::array<PageIo*, kSmallPart> small_entries;
+  std::span<IoRequest> requests = small_requests;
+  std::span<PageIo*> entries = small_entries;
+  std::unique_ptr<Part> large;
+  if (batch.size() > kSmallPart) {
+    large.reset(new (std::nothrow) Part);
+    if (large != nullptr) {
+      requests = large->requests;
+      entries = large->entries;
+    }
+  }
 
-  for (std::size_t base = 0; base < batch.size(); base += kPart) {
+  const auto finish = [&](PageIo& entry, const Result<void>& result) {
+    entry.result = result;
+    done(entry);
+  };
+  for (std::size_t base = 0; base < batch.size(); base += requests.size()) {
     std::size_t count = 0;
-    for (PageIo& entry : batch.subspan(base, std::min(kPart, batch.size() - base))) {
-      entry.result = {};
+    for (PageIo& entry : batch.subspan(base, std::min(requests.size(), batch.size() - base))) {
       if (const auto refusal = refuse(op, entry.id, entry.page)) {
-        entry.result = failure(*refusal);
-      } else if (!have_memory) {
-        entry.result = failure(PageError{.code = ErrorCode::out_of_memory}.about(entry.id));
-      } else {
-        if (op == IoOp::write) seal(entry.page, identity(entry.id));
-        requests[count] = request(op, entry.id, entry.page);
-        entries[count++] = &entry;
+        finish(entry, failure(*refusal));
+        continue;
       }
+      if (op == IoOp::write) seal(entry.page, identity(entry.id));
+      requests[count] = request(op, entry.id, entry.page);
+      entries[count++] = &entry;
     }
     // Pages are verified as they arrive, while others are still on their way.
-    transfer_batch(*file, scheduler, {requests.get(), count}, [&](std::size_t i, const Result<void>& moved) {
+    transfer_batch(*file, scheduler, requests.first(count), [&](std::size_t i, const Result<void>& moved) {
       PageIo& entry = *entries[i];
       if (!moved) {
-        entry.result = failure(moved.error().about(entry.id));
+        finish(entry, failure(moved.error().about(entry.id)));
       } else if (op == IoOp::write) {
         wrote(entry.id);
-      } else if (const auto header = verify(entry.page, size, identity(entry.id)); !header) {
-        entry.result = failure(header.error());
+        finish(entry, {});
+      } else {
+        finish(entry, verify(entry.page, size, identity(entry.id)).map([](const PageHeader&) {}));
       }
     });
   }
@@ -109,26 +138,65 @@ Result<void> PageFile::State::run_batch(IoOp op, std::span<PageIo> batch) noexce
   return {};
 }
 
-Result<void> PageFile::read_batch(std::span<PageIo> batch) noexcept { return state_->run_batch(IoOp::read, batch); }
+Result<void> PageFile::read_batch(std::span<PageIo> batch, PageDone done) noexcept {
+  return state_->run_batch(IoOp::read, batch, done);
+}
 
-Result<void> PageFile::write_batch(std::span<PageIo> batch) noexcept { return state_->run_batch(IoOp::write, batch); }
+Result<void> PageFile::write_batch(std::span<PageIo> batch, PageDone done) noexcept {
+  return state_->run_batch(IoOp::write, batch, done);
+}
 
-Result<void> PageFile::sync() noexcept {
-  State& s = *state_;
-  if (!s.writable) return failure(PageError{.code = s.poisoned ? ErrorCode::poisoned : ErrorCode::read_only});
-  return s.gate.run([&]() -> Result<void> {
-    if (s.poisoned.load(std::memory_order_acquire)) return failure(PageError{.code = ErrorCode::poisoned});
-    const auto synced = sync_file(*s.file, s.scheduler);
+Result<void> PageFile::State::sync() noexcept {
+  return gate.run([&]() -> Result<void> {
+    if (poisoned.load(std::memory_order_acquire)) return failure(PageError{.code = ErrorCode::poisoned});
+    const auto synced = sync_file(*file, scheduler);
     // A write may return Ok just after this, yet nobody can come to believe in it: that takes a later sync.
-    if (!synced) s.poisoned.store(true, std::memory_order_release);
+    if (!synced) poisoned.store(true, std::memory_order_release);
     return synced;
   });
+}
+
+Result<void> PageFile::State::commit() noexcept {
+  Superblock next = attempted;
+  // Never a number that an attempt already used: what that one wrote may stand in a slot.
+  if (++next.generation == 0) return failure(PageError{.code = ErrorCode::superblock_damaged});
+  // Whoever wants a value has seen its writes return before it said so: the barrier below covers them.
+  next.redo_from = {wanted_redo_from.load(std::memory_order_acquire)};
+  auto writer = SlotWriter::make(*file, scheduler, size);
+  if (!writer) return failure(writer.error());
+  attempted = next;
+  if (const auto done = writer->commit(next, start, [&] { return sync(); }); !done) return done;
+  generation.store(next.generation, std::memory_order_release);
+  redo_from.store(next.redo_from.value, std::memory_order_release);
+  return {};
+}
+
+Result<void> PageFile::sync() noexcept {
+  if (const auto refusal = state_->refuse_sync()) return failure(*refusal);
+  return state_->sync();
+}
+
+Result<void> PageFile::commit_redo_from(Lsn redo_from) noexcept {
+  State& s = *state_;
+  if (const auto refusal = s.refuse_sync()) return failure(*refusal);
+  if (!s.has_superblock) return failure(PageError{.code = ErrorCode::unsupported});
+  std::uint64_t wanted = s.wanted_redo_from.load(std::memory_order_relaxed);
+  while (wanted < redo_from.value &&
+         !s.wanted_redo_from.compare_exchange_weak(wanted, redo_from.value, std::memory_order_acq_rel)) {
+  }
+  return s.commit_gate.run([&] { return s.commit(); });
+}
+
+Result<void> PageFile::may_write(PageId id) const noexcept {
+  if (const auto refusal = state_->refuse(IoOp::write, id)) return failure(*refusal);
+  return {};
 }
 
 std::uint64_t PageFile::page_count() const noexcept { return state_->page_count.load(std::memory_order_acquire); }
 PageSize PageFile::page_size() const noexcept { return state_->size; }
 FileId PageFile::file_id() const noexcept { return state_->id; }
-std::uint64_t PageFile::generation() const noexcept { return state_->generation; }
+std::uint64_t PageFile::generation() const noexcept { return state_->generation.load(std::memory_order_acquire); }
+Lsn PageFile::redo_from() const noexcept { return {state_->redo_from.load(std::memory_order_acquire)}; }
 bool PageFile::is_reserved(PageId id) const noexcept { return state_->reserves(id); }
 bool PageFile::poisoned() const noexcept { return state_->poisoned.load(std::memory_order_acquire); }
 const OpenReport& PageFile::open_report() const noexcept { return state_->report; }

@@ -29,6 +29,7 @@
 #include "engine/error.h"
 #include "engine/io/backend.h"
 #include "engine/page.h"
+#include "engine/page_store.h"
 #include "engine/scheduler.h"
 #include "engine/types.h"
 
@@ -54,16 +55,9 @@ struct OpenReport {
   bool superblock_damaged = false;  ///< one superblock does not verify and was left alone (read_only)
 };
 
-/// One page of a batch. For a write, `page` is sealed in place.
-struct PageIo {
-  PageId id{};                  ///< which page
-  std::span<std::byte> page{};  ///< page_size() bytes
-  Result<void> result{};        ///< how it ended, set by the batch call
-};
-
 /// Numbered, checksummed pages in one file. See the head of this file for shape, integrity, durability and
 /// thread-safety.
-class PageFile {
+class PageFile final : public PageStore {
  public:
   /// Creates a page file. Ok only once the superblocks, the length and the directory entry are durable. A crash before
   /// that leaves nothing, an interrupted create (see OpenReport), or the whole file. `id` should come from a random
@@ -78,45 +72,72 @@ class PageFile {
   [[nodiscard]] static Result<std::unique_ptr<PageFile>> open(Scheduler& scheduler, IoBackend& backend,
                                                               const std::string& path, const OpenOptions& options = {});
 
-  ~PageFile();
+  ~PageFile() override;
   PageFile(const PageFile&) = delete;
   PageFile& operator=(const PageFile&) = delete;
 
   /// Reads page `id` into `page` (page_size() bytes) and verifies it. On an error the contents of `page` mean nothing.
-  [[nodiscard]] Result<PageHeader> read(PageId id, std::span<std::byte> page) noexcept;
+  [[nodiscard]] Result<PageHeader> read(PageId id, std::span<std::byte> page) noexcept override;
 
   /// Seals `page` in place as page `id` (its LSN and payload stay) and writes it. Extends the file where needed; pages
   /// skipped by that read as `never_written`.
   [[nodiscard]] Result<void> write(PageId id, std::span<std::byte> page) noexcept;
 
-  /// Reads and verifies many pages at the device's depth. Each entry gets its own result. Ok when all are; else the
-  /// first error in span order.
-  [[nodiscard]] Result<void> read_batch(std::span<PageIo> batch) noexcept;
+  /// Reads and verifies many pages at the device's depth. Each entry gets its own result, and is given to `done` when
+  /// it has it. Ok when all are; else the first error in span order.
+  [[nodiscard]] Result<void> read_batch(std::span<PageIo> batch, PageDone done) noexcept override;
+  /// The same, for a caller who wants to know no sooner than at the end.
+  [[nodiscard]] Result<void> read_batch(std::span<PageIo> batch) noexcept {
+    return read_batch(batch, [](PageIo&) {});
+  }
 
   /// Seals and writes many pages at the device's depth, in no promised order. Ids must differ. Each entry gets its own
-  /// result; Ok when all are, else the first error in span order.
-  [[nodiscard]] Result<void> write_batch(std::span<PageIo> batch) noexcept;
+  /// result, and is given to `done` when it has it. Ok when all are; else the first error in span order.
+  [[nodiscard]] Result<void> write_batch(std::span<PageIo> batch, PageDone done) noexcept override;
+  /// The same, for a caller who wants to know no sooner than at the end.
+  [[nodiscard]] Result<void> write_batch(std::span<PageIo> batch) noexcept {
+    return write_batch(batch, [](PageIo&) {});
+  }
 
   /// Makes every write that returned before this call durable. An error poisons the file.
-  [[nodiscard]] Result<void> sync() noexcept;
+  [[nodiscard]] Result<void> sync() noexcept override;
+
+  /// Makes every write that returned before this call durable, then stores `redo_from` in the superblock: barrier, one
+  /// slot, barrier, the other slot, barrier. Calls take turns; those that wait share the next commit, which stores the
+  /// highest value that any of them asked for. The value never goes back: one below `redo_from()` leaves that one.
+  ///
+  /// Ok: stored in both slots, and durable; the log below `redo_from` is not needed any more. An error: the next opener
+  /// may find either value, and the log must be kept. A failed sync (of anybody) poisons the file; after any other
+  /// error, such as io_error or no_space for a slot, the call may be repeated. Errors: poisoned; read_only; unsupported
+  /// for a headerless file, which has no superblock; out_of_memory before anything was written; superblock_damaged when
+  /// no higher generation exists, which only forged bytes bring about; those of a transfer and a sync.
+  [[nodiscard]] Result<void> commit_redo_from(Lsn redo_from) noexcept override;
+
+  /// Why page `id` must not be written: poisoned, read_only, page_id_overflow or reserved_page; Ok when it may.
+  [[nodiscard]] Result<void> may_write(PageId id) const noexcept override;
+
+  /// The LSN from which recovery reads the log: as open found it, or the last commit that returned Ok stored it; 0 when
+  /// nobody ever did. Every page write that was acknowledged before it was stored is durable, so recovery may begin
+  /// there. The log must not be cut on its account: that takes a `commit_redo_from` of this opener that returned Ok.
+  [[nodiscard]] Lsn redo_from() const noexcept;
 
   /// Whole pages in the file, reserved ones included. Reading at or past it is `beyond_end`.
   [[nodiscard]] std::uint64_t page_count() const noexcept;
 
   /// Size of a page.
-  [[nodiscard]] PageSize page_size() const noexcept;
+  [[nodiscard]] PageSize page_size() const noexcept override;
   /// Identity of the file; zero for a legacy file.
   [[nodiscard]] FileId file_id() const noexcept;
-  /// Commits of the superblock so far; 0 for a legacy file.
+  /// Generation of the superblock as open found it or the last commit that returned Ok stored it; 0 for a legacy file.
   [[nodiscard]] std::uint64_t generation() const noexcept;
   /// Whether the library keeps page `id` for itself.
   [[nodiscard]] bool is_reserved(PageId id) const noexcept;
   /// Whether an earlier sync failed.
-  [[nodiscard]] bool poisoned() const noexcept;
+  [[nodiscard]] bool poisoned() const noexcept override;
   /// What opening found.
   [[nodiscard]] const OpenReport& open_report() const noexcept;
   /// What the device asks of memory, offsets and depth.
-  [[nodiscard]] IoLimits limits() const noexcept;
+  [[nodiscard]] IoLimits limits() const noexcept override;
 
  private:
   struct State;

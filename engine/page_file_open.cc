@@ -77,12 +77,16 @@ Result<Superblock> lay_out(IoBackend& backend, IoFile& file, Scheduler& schedule
     if (const int error = retry_interrupted(scheduler, [&] { return file.resize(wanted); }); error != 0)
       return failure(io_failure(error));
   }
+  const auto barrier = [&] { return sync_file(file, scheduler); };
+  auto writer = SlotWriter::make(file, scheduler, size);
+  if (!writer) return failure(writer.error());
+  SuperblockSlot start = SuperblockSlot::first;
   Superblock superblock{.page_size = size, .file_id = id, .generation = kGenerationBeingMade};
-  if (const auto done = commit_superblock(file, scheduler, superblock); !done) return failure(done.error());
+  if (const auto done = writer->commit(superblock, start, barrier); !done) return failure(done.error());
   const int error = retry_interrupted(scheduler, [&] { return backend.sync_directory(path); });
   if (error != 0) return failure(open_failure(error));
   superblock.generation = kGenerationMade;
-  if (const auto done = commit_superblock(file, scheduler, superblock); !done) return failure(done.error());
+  if (const auto done = writer->commit(superblock, start, barrier); !done) return failure(done.error());
   return superblock;
 }
 
@@ -118,8 +122,11 @@ Result<std::optional<SuperblockSlot>> choose(const Slots& slots) noexcept {
   if (slots.twin.kind != Kind::sound) return SuperblockSlot::first;
   const Superblock& first = slots.first.superblock;
   const Superblock& twin = slots.twin.superblock;
-  if (first.file_id != twin.file_id || first.page_size != twin.page_size)
+  const bool one_commit = first.generation == twin.generation;
+  if (first.file_id != twin.file_id || first.page_size != twin.page_size ||
+      (one_commit && first.redo_from != twin.redo_from)) {
     return failure(PageError{.code = ErrorCode::superblock_damaged});
+  }
   return first.generation >= twin.generation ? SuperblockSlot::first : SuperblockSlot::twin;
 }
 
@@ -142,11 +149,21 @@ Result<void> judge(const Evidence& evidence, const Slots& slots, const OpenOptio
 }
 
 /// Rewrites the slot that `chosen` outvoted, when there is one. It comes after every refusal.
+///
+/// What was read may stand in a cache only, if the commit that wrote it failed to sync. While the other slot holds an
+/// older superblock the newer one is therefore written again first: no slot ever gets a generation before the other
+/// one is durable with it, or rotten. So when both slots show a generation, one of them has it for good.
 Result<bool> heal(IoFile& file, Scheduler& scheduler, const Slots& slots, SuperblockSlot chosen) noexcept {
   const Superblock& superblock = slots.at(chosen).superblock;
   const SlotContent& weak = slots.at(other(chosen));
   if (weak.kind == Kind::sound && weak.superblock.generation == superblock.generation) return false;
-  return write_slot(file, scheduler, superblock, other(chosen)).map([] { return true; });
+  const auto barrier = [&] { return sync_file(file, scheduler); };
+  auto writer = SlotWriter::make(file, scheduler, superblock.page_size);
+  if (!writer) return failure(writer.error());
+  if (weak.kind == Kind::sound) {
+    if (const auto again = writer->write(superblock, chosen, barrier); !again) return failure(again.error());
+  }
+  return writer->write(superblock, other(chosen), barrier).map([] { return true; });
 }
 
 }  // namespace
@@ -237,7 +254,10 @@ Result<std::unique_ptr<PageFile>> PageFile::State::finish(Scheduler& scheduler, 
     state->size = shape.superblock->page_size;
     state->id = shape.superblock->file_id;
     state->tag = file_tag(state->id);
+    state->attempted = *shape.superblock;
     state->generation = shape.superblock->generation;
+    state->redo_from = shape.superblock->redo_from.value;
+    state->wanted_redo_from = shape.superblock->redo_from.value;
   } else {
     state->size = shape.headerless ? *shape.headerless : *shape.empty;
   }

@@ -22,7 +22,8 @@ SuperblockPayload payload_of(const Superblock& superblock) noexcept {
           .format_version = kSuperblockVersion,
           .page_size = superblock.page_size.bytes(),
           .file_id = superblock.file_id,
-          .generation = superblock.generation};
+          .generation = superblock.generation,
+          .redo_from = superblock.redo_from.value};
 }
 
 PageIdentity identity_of(SuperblockSlot slot, PageSize size, const FileId& id) noexcept {
@@ -73,7 +74,8 @@ Result<Superblock> decode_superblock(std::span<const std::byte> page, Superblock
   }
   // A field that we leave zero and that is set belongs to a feature that we do not know, such as a double-write area
   // that holds a page's only good copy.
-  const Superblock superblock{.page_size = *size, .file_id = fields.file_id, .generation = fields.generation};
+  const Superblock superblock{
+      .page_size = *size, .file_id = fields.file_id, .generation = fields.generation, .redo_from = {fields.redo_from}};
   const SuperblockPayload known = payload_of(superblock);
   if (std::memcmp(&known, &fields, sizeof known) != 0) {
     return failure(

@@ -28,7 +28,7 @@ struct SuperblockPayload {
   std::uint32_t format_version = 0;              ///< kSuperblockVersion
   std::uint32_t page_size = 0;                   ///< bytes in a page of this file
   FileId file_id{};                              ///< identity of the file
-  std::uint64_t generation = 0;                  ///< commits so far; the higher of two sound slots counts
+  std::uint64_t generation = 0;                  ///< grows with each commit; the higher of two sound slots counts
   std::uint32_t torn_protection = 0;             ///< 0: none
   std::uint32_t zero = 0;                        ///< always 0
   std::uint64_t double_write_first_page = 0;     ///< first page of the double-write extent; 0 while there is none
@@ -59,7 +59,8 @@ inline constexpr std::uint64_t kTwinOffset = std::uint64_t{1} << 20;   ///< wher
 struct Superblock {
   PageSize page_size{};          ///< bytes in a page
   FileId file_id{};              ///< identity of the file
-  std::uint64_t generation = 0;  ///< commits so far
+  std::uint64_t generation = 0;  ///< grows with each attempt of a commit
+  Lsn redo_from{};               ///< LSN from which recovery reads the log; 0: from its beginning
 };
 
 inline constexpr std::uint64_t kGenerationBeingMade =

@@ -133,6 +133,7 @@ TEST(SuperblockTest, unknown_versions_and_fields_are_refused) {
   EXPECT_EQ(newer.error().actual, 2u);
 
   for (std::size_t at = 72; at < 128; ++at) {
+    if (at >= 96 && at < 104) continue;  // redo_from
     page = encoded(4096, SuperblockSlot::first);
     page[at] = std::byte{1};
     mend(page);

@@ -45,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto second = pagedb::decode_superblock(again, slot);
   require(second.has_value(), "an encoded superblock does not decode");
   require(second->page_size == decoded->page_size && second->file_id == decoded->file_id &&
-              second->generation == decoded->generation,
+              second->generation == decoded->generation && second->redo_from == decoded->redo_from,
           "a superblock changes its meaning when it is encoded again");
   return 0;
 }

@@ -29,6 +29,7 @@ struct ReferencePage {
 struct ReferenceSuperblock {
   std::uint32_t page_size = 0;
   std::uint64_t generation = 0;
+  std::uint64_t redo_from = 0;  // the LSN from which recovery reads the log
 };
 
 /// Decodes a superblock that stands at byte `offset` of its file.

@@ -3,7 +3,6 @@
 // What an open PageFile consists of. Made by page_file_open.cc, used by page_file.cc.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +12,7 @@
 #include "engine/io/backend.h"
 #include "engine/page_file.h"
 #include "engine/superblock.h"
+#include "engine/sync.h"
 
 namespace pagedb {
 
@@ -30,7 +30,11 @@ struct PageFile::State {
                                                                 Access access, const Shape& shape) noexcept;
 
   State(Scheduler& engine_scheduler, std::unique_ptr<IoFile> io_file) noexcept
-      : scheduler(engine_scheduler), file(std::move(io_file)), limits(file->limits()), gate(engine_scheduler) {}
+      : scheduler(engine_scheduler),
+        file(std::move(io_file)),
+        limits(file->limits()),
+        gate(engine_scheduler),
+        commit_gate(engine_scheduler) {}
 
   /// What page `page_id` of this file is sealed with and verified against.
   [[nodiscard]] PageIdentity identity(PageId page_id) const noexcept {
@@ -43,6 +47,10 @@ struct PageFile::State {
            (page_id == slot_page(SuperblockSlot::first, size) || page_id == slot_page(SuperblockSlot::twin, size));
   }
 
+  /// Why nothing may be made durable now; nothing when it may.
+  [[nodiscard]] std::optional<PageError> refuse_sync() const noexcept;
+  /// Why page `page_id` must not be read or written; nothing when it may.
+  [[nodiscard]] std::optional<PageError> refuse(IoOp op, PageId page_id) const noexcept;
   /// Why a transfer of page `page_id` must not be tried; nothing when it may.
   [[nodiscard]] std::optional<PageError> refuse(IoOp op, PageId page_id, std::span<std::byte> page) const noexcept;
   /// The transfer of a page that was not refused.
@@ -50,7 +58,11 @@ struct PageFile::State {
   /// Takes note that page `page_id` was written: the file reaches at least to its end.
   void wrote(PageId page_id) noexcept;
   /// Both directions of a batch.
-  [[nodiscard]] Result<void> run_batch(IoOp op, std::span<PageIo> batch) noexcept;
+  [[nodiscard]] Result<void> run_batch(IoOp op, std::span<PageIo> batch, PageDone done) noexcept;
+  /// Makes what was written durable, in turn with everybody else who wants that. A failure poisons the file.
+  [[nodiscard]] Result<void> sync() noexcept;
+  /// Commits the superblock with the highest redo_from that anybody wanted so far. One call at a time.
+  [[nodiscard]] Result<void> commit() noexcept;
 
   // Constant once open.
   Scheduler& scheduler;
@@ -61,13 +73,22 @@ struct PageFile::State {
   bool has_superblock = false;  // false: a headerless file, which reserves no page and tags none
   std::uint32_t tag = 0;
   FileId id{};
-  std::uint64_t generation = 0;
   OpenReport report{};
 
   // Shared by every task that uses the file.
-  std::atomic<std::uint64_t> page_count{0};
-  std::atomic<bool> poisoned{false};
+  sync::Atomic<std::uint64_t> page_count{0};
+  sync::Atomic<bool> poisoned{false};
   SyncGate gate;
+
+  // The superblock that the last commit to return Ok stored, or open found.
+  sync::Atomic<std::uint64_t> generation{0};
+  sync::Atomic<std::uint64_t> redo_from{0};
+
+  // Committing. The gate lets one task at a time through, and those who wait share the next commit.
+  SyncGate commit_gate;
+  sync::Atomic<std::uint64_t> wanted_redo_from{0};  // the highest that anybody asked for
+  Superblock attempted{};                           // what the last attempt wrote, or may have written; the gate's
+  SuperblockSlot start = SuperblockSlot::first;     // the slot that the next attempt begins with; the gate's
 };
 
 }  // namespace pagedb

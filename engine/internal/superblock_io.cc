@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "engine/aligned_buffer.h"
 #include "engine/check.h"
 #include "engine/internal/all_zero.h"
 #include "engine/io/transfer.h"
@@ -65,20 +64,30 @@ Result<SlotContent> read_slot(IoFile& file, Scheduler& scheduler, std::uint64_t 
   return SlotContent{.kind = Kind::unknown, .format_version = superblock.error().actual};
 }
 
-Result<void> write_slot(IoFile& file, Scheduler& scheduler, const Superblock& superblock,
-                        SuperblockSlot slot) noexcept {
-  const std::size_t bytes = superblock.page_size.bytes();
-  auto page = allocate_for(file, bytes);
+Result<SlotWriter> SlotWriter::make(IoFile& file, Scheduler& scheduler, PageSize size) noexcept {
+  auto page = allocate_for(file, size.bytes());
   if (!page) return failure(page.error());
-  encode_superblock(superblock, slot, page->span().first(bytes));
-  const IoRequest request{.op = IoOp::write, .offset = slot_offset(slot), .data = page->data(), .size = bytes};
-  return transfer(file, scheduler, request).and_then([&] { return sync_file(file, scheduler); });
+  return SlotWriter(file, scheduler, std::move(*page));
 }
 
-Result<void> commit_superblock(IoFile& file, Scheduler& scheduler, const Superblock& superblock) noexcept {
-  return sync_file(file, scheduler)
-      .and_then([&] { return write_slot(file, scheduler, superblock, SuperblockSlot::first); })
-      .and_then([&] { return write_slot(file, scheduler, superblock, SuperblockSlot::twin); });
+Result<void> SlotWriter::write(const Superblock& superblock, SuperblockSlot slot, Barrier barrier) noexcept {
+  const std::size_t bytes = superblock.page_size.bytes();
+  encode_superblock(superblock, slot, page_.span().first(bytes));
+  const IoRequest request{.op = IoOp::write, .offset = slot_offset(slot), .data = page_.data(), .size = bytes};
+  if (const auto moved = transfer(*file_, *scheduler_, request); !moved)
+    return failure(moved.error().about(slot_page(slot, superblock.page_size)));
+  return barrier();
+}
+
+Result<void> SlotWriter::commit(const Superblock& superblock, SuperblockSlot& start, Barrier barrier) noexcept {
+  const SuperblockSlot order[] = {start, other(start)};
+  if (const auto durable = barrier(); !durable) return durable;
+  for (const SuperblockSlot slot : order) {
+    start = slot;
+    if (const auto written = write(superblock, slot, barrier); !written) return written;
+  }
+  start = SuperblockSlot::first;
+  return {};
 }
 
 }  // namespace pagedb

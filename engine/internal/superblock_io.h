@@ -4,8 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
+#include "engine/aligned_buffer.h"
 #include "engine/error.h"
+#include "engine/function_ref.h"
 #include "engine/io/backend.h"
 #include "engine/scheduler.h"
 #include "engine/superblock.h"
@@ -32,14 +35,32 @@ struct SlotContent {
 [[nodiscard]] Result<SlotContent> read_slot(IoFile& file, Scheduler& scheduler, std::uint64_t file_bytes,
                                             SuperblockSlot slot) noexcept;
 
-/// Writes `slot` and makes it durable.
-[[nodiscard]] Result<void> write_slot(IoFile& file, Scheduler& scheduler, const Superblock& superblock,
-                                      SuperblockSlot slot) noexcept;
+/// Makes everything written to a file so far durable.
+using Barrier = FunctionRef<Result<void>()>;
 
-/// Commits `superblock`: barrier (for what it refers to), first slot, barrier, twin, barrier. Ok: durable in both
-/// slots, so that the loss of either one later cannot bring back what was before. An error: either superblock may be
-/// found at the next open, the old one or the new one.
-[[nodiscard]] Result<void> commit_superblock(IoFile& file, Scheduler& scheduler, const Superblock& superblock) noexcept;
+/// Writes superblocks to the slots of a file, each one durable before it returns. Holds the one buffer that takes.
+class SlotWriter {
+ public:
+  /// A writer for superblocks of pages of `size`. Errors: out_of_memory.
+  [[nodiscard]] static Result<SlotWriter> make(IoFile& file, Scheduler& scheduler, PageSize size) noexcept;
+
+  /// Writes `superblock` into `slot`, then calls `barrier`.
+  [[nodiscard]] Result<void> write(const Superblock& superblock, SuperblockSlot slot, Barrier barrier) noexcept;
+
+  /// Commits `superblock`: barrier (for what it refers to), the slot `start`, barrier, the other slot, barrier. Ok:
+  /// durable in both slots, so that the loss of either one later cannot bring back what was before; `start` is then the
+  /// first slot. An error: either superblock may be found at the next open, the old one or the new one; `start` is then
+  /// where the next commit has to begin, the slot in which anything may stand, because the other one is sound.
+  [[nodiscard]] Result<void> commit(const Superblock& superblock, SuperblockSlot& start, Barrier barrier) noexcept;
+
+ private:
+  SlotWriter(IoFile& file, Scheduler& scheduler, AlignedBuffer page) noexcept
+      : file_(&file), scheduler_(&scheduler), page_(std::move(page)) {}
+
+  IoFile* file_;
+  Scheduler* scheduler_;
+  AlignedBuffer page_;
+};
 
 /// Reads the `bytes` bytes at `offset`, which lie within the file, into the front of `into`. `into` has room for as
 /// many bytes rounded up to the file's offset_align.

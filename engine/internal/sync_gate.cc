@@ -15,7 +15,7 @@ struct SyncGate::Waiter {
   Waiter* next = nullptr;  // below it on the stack; its followers, once it leads
   bool leads = false;
   Result<void> result{};
-  std::atomic<Phase> phase{Phase::waiting};
+  sync::Atomic<Phase> phase{Phase::waiting};
 };
 
 SyncGate::Waiter* SyncGate::idle() noexcept {

@@ -9,12 +9,12 @@
 // Complexity: no allocation; a waiter lives on its task's stack. Thread-safety: any task, any time.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
 #include "engine/error.h"
 #include "engine/function_ref.h"
 #include "engine/scheduler.h"
+#include "engine/sync.h"
 
 namespace pagedb {
 
@@ -40,7 +40,7 @@ class SyncGate {
   Scheduler& scheduler_;
   // idle(): nobody syncs. Otherwise one task leads, and this is the stack of those who wait for the next sync, null
   // when there is none.
-  std::atomic<Waiter*> waiting_{idle()};
+  sync::Atomic<Waiter*> waiting_{idle()};
   static Waiter* idle() noexcept;
 };
 
