@@ -21,7 +21,8 @@ using Time = std::chrono::nanoseconds;
 /// A deadline that never comes.
 inline constexpr Time kForever = Time::max();
 
-/// Names a task for `unpark` and `join`. Small, copyable, valid until the task was joined.
+/// Names a task for `unpark` and `join`. Small, copyable, valid until the task was joined. The low 32 bits of two live
+/// tasks of a scheduler differ, and are not 0.
 struct TaskId {
   std::uint64_t value = 0;  ///< opaque; 0 names no task
   /// Equal when they name the same task.

@@ -13,6 +13,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <bit>
 #include <cerrno>
 #include <new>
 #include <system_error>
@@ -71,10 +73,12 @@ ThreadScheduler::ThreadScheduler() {
   PAGEDB_CHECK(memory != MAP_FAILED, "no address space for the table of parked threads");
   ::madvise(memory, kBytes, MADV_NOHUGEPAGE);  // a huge page would make 2 MiB of each thread's 8 bytes
   slots_ = static_cast<Slot*>(memory);         // all zero: empty slots
+  if (pthread_key_t key{}; ::pthread_key_create(&key, nullptr) == 0) key_ = key;
 }
 
 ThreadScheduler::~ThreadScheduler() {
   PAGEDB_CHECK(tasks_.empty(), "every spawned task must be joined");
+  if (key_) ::pthread_key_delete(*key_);
   ::munmap(slots_, kThreadIds * sizeof(Slot));
 }
 
@@ -86,13 +90,19 @@ ThreadScheduler::Slot& ThreadScheduler::slot(std::uint32_t thread) noexcept {
 // A TaskId is the thread id, and above it, for spawned tasks, a serial number: thread ids are used again as soon as a
 // thread ends.
 TaskId ThreadScheduler::current() noexcept {
+  static_assert(sizeof(void*) == sizeof(TaskId));
+  if (key_) [[likely]] {
+    if (const void* known = ::pthread_getspecific(*key_); known != nullptr) return std::bit_cast<TaskId>(known);
+  }
   const std::uint32_t thread = thread_id();
   const std::uint64_t serial = slot(thread).serial.load(std::memory_order_relaxed);
-  return {serial << 32 | thread};
+  const TaskId self{serial << 32 | thread};
+  if (key_) ::pthread_setspecific(*key_, std::bit_cast<void*>(self));  // if that fails, the next call asks again
+  return self;
 }
 
 bool ThreadScheduler::park(Time deadline) noexcept {
-  std::atomic<std::uint32_t>& word = slot(thread_id()).word;
+  std::atomic<std::uint32_t>& word = slot(static_cast<std::uint32_t>(current().value)).word;
   std::uint32_t seen = kEmpty;
   if (!word.compare_exchange_strong(seen, kParked, std::memory_order_acq_rel)) {
     word.exchange(kEmpty, std::memory_order_acq_rel);  // an unpark came first

@@ -2,10 +2,13 @@
 //
 // ThreadScheduler: tasks are operating system threads, and waiting is a futex.
 //
-// Any thread may use it, whoever created it: a task is named by its kernel thread id. Each id has a slot in a table,
+// Any thread may use it, whoever created it: a task is named by its kernel thread id. A thread asks the kernel for it
+// once and keeps the answer under a pthread key of the scheduler's; where the process has no key left (of
+// PTHREAD_KEYS_MAX, 1024) it asks each time. Each id has a slot in a table,
 // whose word is empty, holds a remembered unpark, or says that the thread is parked; park and unpark change it by
 // compare-and-swap and make a futex call only to sleep or to wake a sleeper. There is no other state for park and
-// unpark: no lock, no allocation, no thread_local.
+// unpark: no lock, no allocation, no thread_local. A child process made by fork must not use it: its one thread would
+// answer with its parent's id.
 //
 // The table is 32 MiB of address space, one slot for each of the 2^22 ids that Linux can give out. Memory is used only
 // where threads were: 4 KiB for each 512 ids in a row that ever parked or were unparked, 32 MiB at the very most,
@@ -18,11 +21,13 @@
 // uses it any more.
 #pragma once
 
-#include <atomic>
+#include <pthread.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 
@@ -65,7 +70,8 @@ class ThreadScheduler final : public Scheduler {
   [[nodiscard]] Slot& slot(std::uint32_t thread) noexcept;
 
   Slot* slots_;
-  std::mutex mutex_;                                                // guards tasks_, never held while waiting
+  std::optional<pthread_key_t> key_;  // each thread keeps its TaskId under it; none when the process has no key left
+  std::mutex mutex_;                  // guards tasks_, never held while waiting
   std::unordered_map<std::uint32_t, std::unique_ptr<Task>> tasks_;  // not yet joined, by serial number
   std::uint32_t next_serial_ = 1;
 };

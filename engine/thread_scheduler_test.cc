@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -72,6 +73,63 @@ TEST(ThreadScheduler, SpawnReturnsWhatCurrentSaysInside) {
   const TaskId task = scheduler.spawn("a name of more than fifteen characters", [&] { inside = scheduler.current(); });
   scheduler.join(task);
   EXPECT_EQ(task, inside);
+}
+
+TEST(ThreadScheduler, TheLowHalvesOfLiveTasksDiffer) {
+  ThreadScheduler scheduler;
+  std::atomic<bool> stop{false};
+  std::vector<TaskId> tasks;
+  for (int i = 0; i < 50; ++i) {
+    tasks.push_back(scheduler.spawn("alive", [&] {
+      for (unsigned attempt = 0; !stop; ++attempt) scheduler.relax(attempt);
+    }));
+  }
+  std::set<std::uint32_t> halves{static_cast<std::uint32_t>(scheduler.current().value)};
+  for (const TaskId task : tasks) halves.insert(static_cast<std::uint32_t>(task.value));
+  EXPECT_EQ(halves.size(), 51u);
+  EXPECT_FALSE(halves.contains(0));
+  stop = true;
+  for (const TaskId task : tasks) scheduler.join(task);
+}
+
+// A task of one scheduler is a stranger to another one, also to one that got the key of one that is gone.
+TEST(ThreadScheduler, EachSchedulerKnowsAThreadByItself) {
+  ThreadScheduler scheduler;
+  bool stranger = true;
+  bool own = true;
+  const TaskId task = scheduler.spawn("both", [&] {
+    for (int i = 0; i < 3; ++i) {
+      ThreadScheduler other;
+      const TaskId inner = other.spawn("inner", [&] { own = own && other.current().value >> 32 == 1; });
+      other.join(inner);
+      stranger = stranger && other.current().value >> 32 == 0 && other.current() == other.current();
+    }
+    own = own && scheduler.current().value >> 32 != 0;
+  });
+  scheduler.join(task);
+  EXPECT_TRUE(stranger);
+  EXPECT_TRUE(own);
+}
+
+TEST(ThreadScheduler, WorksWithoutAKey) {
+  std::vector<pthread_key_t> keys;
+  for (pthread_key_t key{}; pthread_key_create(&key, nullptr) == 0;) keys.push_back(key);
+  EXPECT_GT(keys.size(), 100u);
+  {
+    ThreadScheduler scheduler;
+    TaskId inside{};
+    bool unparked = false;
+    const TaskId task = scheduler.spawn("keyless", [&] {
+      inside = scheduler.current();
+      unparked = scheduler.park(kForever);
+    });
+    scheduler.unpark(task);
+    scheduler.join(task);
+    EXPECT_EQ(task, inside);
+    EXPECT_TRUE(unparked);
+    EXPECT_EQ(scheduler.current(), scheduler.current());
+  }
+  for (const pthread_key_t key : keys) pthread_key_delete(key);
 }
 
 TEST(ThreadScheduler, EndedTasksThatAreNotJoinedKeepTheirIdentity) {
