@@ -204,9 +204,11 @@ class PageFileTest : public testing::TestWithParam<Caching> {
 
   /// A superblock page as it stands in `slot`.
   static std::string superblock(SuperblockSlot slot, std::uint64_t generation, std::uint64_t page_bytes = 4096,
-                                const FileId& id = kId) {
+                                const FileId& id = kId, Lsn redo_from = {}) {
     std::vector<std::byte> page(page_bytes);
-    encode_superblock({.page_size = size_of(page_bytes), .file_id = id, .generation = generation}, slot, page);
+    encode_superblock(
+        {.page_size = size_of(page_bytes), .file_id = id, .generation = generation, .redo_from = redo_from}, slot,
+        page);
     return {reinterpret_cast<const char*>(page.data()), page.size()};
   }
   std::string slot_bytes(SuperblockSlot slot, std::uint64_t page_bytes = 4096) const {

@@ -19,9 +19,12 @@ constexpr FileId kId{std::byte{0x11}, std::byte{0x22}, std::byte{0x33}, std::byt
                      std::byte{7},    std::byte{8},    std::byte{9},    std::byte{10},   std::byte{11}, std::byte{12},
                      std::byte{13},   std::byte{14},   std::byte{15},   std::byte{16}};
 
-std::vector<std::byte> encoded(std::uint64_t page_bytes, SuperblockSlot slot, std::uint64_t generation = 3) {
+std::vector<std::byte> encoded(std::uint64_t page_bytes, SuperblockSlot slot, std::uint64_t generation = 3,
+                               Lsn redo_from = {}) {
   std::vector<std::byte> page(page_bytes, std::byte{0xEE});
-  encode_superblock({.page_size = *PageSize::of(page_bytes), .file_id = kId, .generation = generation}, slot, page);
+  encode_superblock(
+      {.page_size = *PageSize::of(page_bytes), .file_id = kId, .generation = generation, .redo_from = redo_from}, slot,
+      page);
   return page;
 }
 
@@ -47,7 +50,7 @@ TEST(SuperblockTest, slots_stand_at_zero_and_one_mebibyte_for_every_page_size) {
 TEST(SuperblockTest, what_was_encoded_is_decoded) {
   for (std::uint64_t bytes = PageSize::kMinBytes; bytes <= PageSize::kMaxBytes; bytes *= 2) {
     for (const SuperblockSlot slot : {SuperblockSlot::first, SuperblockSlot::twin}) {
-      const auto page = encoded(bytes, slot);
+      const auto page = encoded(bytes, slot, 3, Lsn{~std::uint64_t{0}});
       EXPECT_TRUE(claims_superblock(page));
       EXPECT_EQ(superblock_page_size(page), PageSize::of(bytes));
       const auto superblock = decode_superblock(page, slot);
@@ -55,13 +58,14 @@ TEST(SuperblockTest, what_was_encoded_is_decoded) {
       EXPECT_EQ(superblock->page_size.bytes(), bytes);
       EXPECT_EQ(superblock->file_id, kId);
       EXPECT_EQ(superblock->generation, 3u);
+      EXPECT_EQ(superblock->redo_from, Lsn{~std::uint64_t{0}});
     }
   }
 }
 
 // engine/FORMAT.md, byte for byte.
 TEST(SuperblockTest, bytes_on_disk) {
-  const auto page = encoded(8192, SuperblockSlot::twin, 0x0102030405060708);
+  const auto page = encoded(8192, SuperblockSlot::twin, 0x0102030405060708, Lsn{0x1112131415161718});
   std::vector<std::byte> expected(8192);
   const auto put = [&](std::size_t at, std::string_view bytes) {
     std::memcpy(expected.data() + at, bytes.data(), bytes.size());
@@ -73,6 +77,7 @@ TEST(SuperblockTest, bytes_on_disk) {
   put(32, "SUPERBLK\x01\x00\x00\x00\x00\x20"sv);  // magic, format version 1, page size 0x2000
   put(48, "\x11\x22\x33\x44\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10"sv);
   put(64, "\x08\x07\x06\x05\x04\x03\x02\x01"sv);  // generation
+  put(96, "\x18\x17\x16\x15\x14\x13\x12\x11"sv);  // redo from
   const std::uint32_t crc = detail::crc32c_portable(detail::crc32c_portable(0, std::span(expected).first(24)),
                                                     std::span(expected).subspan(28));
   poke<std::uint32_t>(expected, 24, crc);
