@@ -221,14 +221,14 @@ class BufferPool {
 
  private:
   struct Impl;
-  explicit BufferPool(std::unique_ptr<Impl> impl, detail::FrameTable& table) noexcept;
+  BufferPool() noexcept;
 
   [[nodiscard]] Result<SharedGuard> fetch_slow(PageId id) noexcept;
   [[nodiscard]] Result<OptimisticGuard> fetch_optimistic_slow(PageId id) noexcept;
   [[nodiscard]] Result<void> read_slow(PageId id, std::size_t offset, std::span<std::byte> to) noexcept;
 
+  detail::FrameTable table_;
   std::unique_ptr<Impl> impl_;
-  detail::FrameTable& table_;
 };
 
 }  // namespace pagedb

@@ -82,8 +82,8 @@ inline void order_stores() noexcept {
 /// something only if a version that writers change first was the same before and after (order_loads between). Word by
 /// word through volatile, so that no compiler invents, drops or repeats a load; hidden from ThreadSanitizer, which
 /// would rightly report it.
-[[gnu::always_inline, gnu::no_sanitize("thread")]] inline void racy_copy(std::byte* to, const std::byte* from,
-                                                                         std::size_t bytes) noexcept {
+__attribute__((no_sanitize("thread"))) inline void racy_copy(std::byte* to, const std::byte* from,
+                                                             std::size_t bytes) noexcept {
   using Word [[gnu::may_alias, gnu::aligned(1)]] = std::uint64_t;
   for (; bytes >= sizeof(Word); bytes -= sizeof(Word), to += sizeof(Word), from += sizeof(Word)) {
     const std::uint64_t word = *reinterpret_cast<const volatile Word*>(from);

@@ -26,12 +26,15 @@
 #include <cstdint>
 #include <memory>
 
+#include "engine/check.h"
 #include "engine/error.h"
 #include "engine/scheduler.h"
 #include "engine/sync.h"
 #include "engine/types.h"
 
 namespace pagedb {
+
+class PageStore;
 
 /// Where a page was last seen in a pool. Kept by the caller beside whatever points to the page; a guess, never wrong to
 /// have.
@@ -64,7 +67,7 @@ inline constexpr std::uint64_t kNoShare = kExclusive | kEmpty | kWriterWaits | k
 
 /// What a frame holds. Two share a cache line.
 struct alignas(32) FrameInfo {
-  sync::Atomic<std::uint64_t> version{0};
+  sync::Atomic<std::uint64_t> version{1};  // odd: an empty frame has no stable page
   sync::Atomic<std::uint64_t> page{kNoPage};
   sync::Atomic<std::uint32_t> next{kNoFrame};  // in its chain
   sync::Atomic<std::uint32_t> owner{0};        // low half of the exclusive holder's TaskId, to see who waits for itself
@@ -77,16 +80,25 @@ static_assert(sizeof(FrameInfo) == 32);
 /// unwritten.
 inline constexpr std::uint8_t kUsesMax = 3;
 
+/// How waiting for a latch ended.
+struct Latched {
+  bool held = false;         ///< it is held; otherwise the page has left the frame
+  bool read_failed = false;  ///< it left because the read that was waited for failed:
+  PageError read_error{};    ///< like this
+};
+
 /// See the head of this file.
 class FrameTable {
  public:
-  FrameTable() = default;
+  FrameTable() noexcept;
   ~FrameTable();
   FrameTable(const FrameTable&) = delete;
   FrameTable& operator=(const FrameTable&) = delete;
 
-  /// Makes `frames` empty frames. Errors: out_of_memory.
-  [[nodiscard]] Result<void> make(Scheduler& scheduler, std::uint32_t frames, PageSize page_size) noexcept;
+  /// Makes `frames` empty frames for pages of `store`. Errors: out_of_memory.
+  [[nodiscard]] Result<void> make(Scheduler& scheduler, const PageStore& store, std::uint32_t frames) noexcept;
+  /// Bytes that the table takes besides the pages.
+  [[nodiscard]] std::size_t memory_bytes() const noexcept;
 
   // ---- translation
 
@@ -115,6 +127,9 @@ class FrameTable {
     return static_cast<std::uint32_t>((static_cast<unsigned __int128>(hash) * heads_count_) >> 64);
   }
 
+  /// The head of a chain; changed under the chain's lock (engine/pool/residency.h).
+  [[nodiscard]] sync::Atomic<std::uint32_t>& head(std::uint32_t bucket) noexcept { return heads_[bucket]; }
+
   // ---- latches
 
   /// Latches `frame` shared if that needs no waiting and it holds `id`.
@@ -129,28 +144,29 @@ class FrameTable {
     take_back_share(frame);
     return false;
   }
-  /// Latches `frame` shared and waits for that as long as it takes; false when the page has left the frame. When a read
-  /// that was waited for failed, `read_error` says how.
-  [[nodiscard]] bool share(std::uint32_t frame, PageId id, PageError* read_error = nullptr) noexcept;
-  /// The same, exclusively.
-  [[nodiscard]] bool exclude(std::uint32_t frame, PageId id, PageError* read_error = nullptr) noexcept;
+  /// Latches `frame` shared, or exclusively, and waits for that as long as it takes.
+  [[nodiscard]] Latched share(std::uint32_t frame, PageId id) noexcept;
+  [[nodiscard]] Latched exclude(std::uint32_t frame, PageId id) noexcept;
+  /// Latches `frame` exclusively if that needs no waiting and it holds `id`.
+  [[nodiscard]] bool try_exclude(std::uint32_t frame, PageId id) noexcept;
+  /// Turns the only shared latch into an exclusive one. False: it is not the only one, or somebody waits.
+  [[nodiscard]] bool try_upgrade(std::uint32_t frame) noexcept;
+  /// Turns an exclusive latch into a shared one. `changed`: begin_change was called.
+  void downgrade(std::uint32_t frame, bool changed) noexcept;
   /// Gives a shared latch back.
   void unlatch_shared(std::uint32_t frame) noexcept {
     const std::uint64_t before = states_[frame].fetch_sub(frame_state::kShared, std::memory_order_release);
     if ((before & frame_state::kWaiters) != 0) [[unlikely]]
-      wake(frame);
+      wake_after_share(frame, before);
   }
-  /// Gives an exclusive latch back; `changed`: begin_change was called.
+  /// Gives an exclusive latch back. `changed`: begin_change was called.
   void unlatch_exclusive(std::uint32_t frame, bool changed) noexcept;
-  /// Turns the only shared latch into an exclusive one. False: it is not the only one, or somebody waits.
-  [[nodiscard]] bool try_upgrade(std::uint32_t frame) noexcept;
-  /// Turns an exclusive latch into a shared one.
-  void downgrade(std::uint32_t frame, bool changed) noexcept;
-  /// Latches `frame` exclusively if that needs no waiting and it holds `id`.
-  [[nodiscard]] bool try_exclude(std::uint32_t frame, PageId id) noexcept;
-  /// Waits until no copy of `frame` is on its way to the store. The caller keeps the frame.
+
+  /// The caller, who has latched `frame` exclusively, is its owner: it must not wait for it.
+  void own(std::uint32_t frame) noexcept;
+  /// Waits until no copy of `frame` is on its way to the store; whoever has latched it knows that none will be then.
   void wait_while_writing(std::uint32_t frame) noexcept;
-  /// Wakes everybody who waits for `frame`; gives those who wait for a read of it `read_error`, if there is one.
+  /// Wakes everybody who waits for `frame`; tells those who wait for a read of it that it failed with `read_error`.
   void wake(std::uint32_t frame, const PageError* read_error = nullptr) noexcept;
 
   // ---- versions
@@ -172,6 +188,10 @@ class FrameTable {
   }
   /// The exclusive holder begins to change the page: dirty, and its version odd until unlatched.
   void begin_change(std::uint32_t frame) noexcept;
+  /// What is in the frame is stable again: its version is even.
+  void end_change(std::uint32_t frame) noexcept;
+  /// The exclusively latched `frame` is dirty.
+  void mark_dirty(std::uint32_t frame) noexcept;
 
   // ---- what the rest of the pool works on
 
@@ -187,6 +207,18 @@ class FrameTable {
   [[nodiscard]] std::uint32_t frames() const noexcept { return frames_; }
   [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
 
+  /// Whether the page in `frame` may be written: PageStore::may_write.
+  [[nodiscard]] bool may_write(std::uint32_t frame) const noexcept;
+
+  /// Dirty frames.
+  [[nodiscard]] std::uint32_t dirty() const noexcept;
+  /// Frame `frame`, whose state word no longer says so, was dirty.
+  void count_cleaned() noexcept;
+
+  /// Changes of pages whose LSN is below this need a full image in the log. Set by a checkpoint.
+  [[nodiscard]] Lsn image_horizon() const noexcept;
+  void set_image_horizon(Lsn horizon) noexcept;
+
  private:
   static constexpr unsigned kHopsMax = 64;  // a walk that a concurrent change leads astray ends, and counts as a miss
 
@@ -196,7 +228,14 @@ class FrameTable {
     if (uses < kUsesMax) [[unlikely]]
       info.uses.store(static_cast<std::uint8_t>(uses + 1), std::memory_order_relaxed);
   }
-  void take_back_share(std::uint32_t frame) noexcept;
+  void take_back_share(std::uint32_t frame) noexcept {
+    const std::uint64_t before = states_[frame].fetch_sub(frame_state::kShared, std::memory_order_release);
+    PAGEDB_CHECK((before & frame_state::kSharedFull) == 0, "half a million guards of one page");
+    if ((before & frame_state::kWaiters) != 0) wake_after_share(frame, before);
+  }
+  void wake_after_share(std::uint32_t frame, std::uint64_t before) noexcept;
+  void unpin(std::uint32_t frame) noexcept;
+  void check_not_own(std::uint32_t frame, std::uint64_t state) noexcept;
 
   // Constant once made; all that a hit reads of this object is in one line.
   sync::Atomic<std::uint32_t>* heads_ = nullptr;
@@ -207,6 +246,7 @@ class FrameTable {
   std::uint32_t frames_ = 0;
   unsigned shift_ = 0;
   Scheduler* scheduler_ = nullptr;
+  const PageStore* store_ = nullptr;
 
   struct Parts;
   std::unique_ptr<Parts> parts_;  // owns the arrays, the page memory and the wait lists

@@ -162,9 +162,16 @@ void Replacement::evicted(std::uint32_t frame, PageId id) noexcept {
   place_[frame] = kNowhere;
 }
 
-void Replacement::remove(std::uint32_t frame) noexcept {
-  PAGEDB_CHECK(place_[frame] == kSmall || place_[frame] == kMain, "removes what is in no queue");
+bool Replacement::remove(std::uint32_t frame) noexcept {
+  PAGEDB_CHECK(place_[frame] <= kTakenFromMain, "removes what is in no queue");
+  if (place_[frame] > kMain) return false;
   unlink(frame);
+  place_[frame] = kNowhere;
+  return true;
+}
+
+void Replacement::vacant(std::uint32_t frame) noexcept {
+  PAGEDB_CHECK(place_[frame] == kTakenFromSmall || place_[frame] == kTakenFromMain, "no candidate");
   place_[frame] = kNowhere;
 }
 

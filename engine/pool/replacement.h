@@ -49,8 +49,11 @@ class Replacement {
   /// The candidate `frame` no longer holds `id`, and is in no queue.
   void evicted(std::uint32_t frame, PageId id) noexcept;
 
-  /// Takes `frame` out of its queue: its page was dropped.
-  void remove(std::uint32_t frame) noexcept;
+  /// Takes `frame` out of its queue: its page was dropped. False: it is a candidate just now, and in no queue; whoever
+  /// has it will call `vacant`.
+  [[nodiscard]] bool remove(std::uint32_t frame) noexcept;
+  /// The candidate `frame` was found to hold no page: it was dropped meanwhile. It is then in no queue.
+  void vacant(std::uint32_t frame) noexcept;
 
   /// The frames that `candidate` would give next, in that order, if each were evicted and its frame given to a new
   /// page, as many as `into` has room for; for whoever cleans them. Frames that have another round before them are left
