@@ -22,7 +22,8 @@ constexpr std::uint64_t kSlots[] = {0, 1u << 20};  // where superblocks stand
 constexpr std::size_t kHeader = 32;
 
 /// Terms of the obligations' hash; the numbers keep them apart from page indices.
-constexpr std::uint64_t kCreatedTerm = ~std::uint64_t{0}, kImagesTerm = ~std::uint64_t{1};
+constexpr std::uint64_t kCreatedTerm = ~std::uint64_t{0}, kImagesTerm = ~std::uint64_t{1},
+                        kRedoTerm = ~std::uint64_t{2};
 
 /// The contents of a version: every word differs, and differs from the same word of every other version.
 void fill_payload(std::span<std::byte> payload, std::uint64_t seed, std::uint64_t lsn) {
@@ -84,13 +85,30 @@ std::optional<std::size_t> Oracle::index_at(std::uint64_t offset) const noexcept
   return static_cast<std::size_t>(found - pages_.begin());
 }
 
-std::uint64_t Oracle::intend(std::size_t page, std::span<std::byte> out) {
-  const std::uint64_t lsn = versions_.size() + 1;
-  std::byte* payload = arena_.allocate(page_size_.bytes() - kHeader);
-  fill_payload({payload, page_size_.bytes() - kHeader}, seed_, lsn);
+std::size_t Oracle::payload_bytes() const noexcept { return page_size_.bytes() - kHeader; }
+
+std::uint64_t Oracle::intend(std::size_t page) {
+  const std::uint64_t lsn = next_lsn();
+  std::byte* payload = arena_.allocate(payload_bytes());
+  fill_payload({payload, payload_bytes()}, seed_, lsn);
   versions_.push_back({.page = page, .payload = payload});
   model_[page].versions.push_back(lsn);
+  return lsn;
+}
+
+std::uint64_t Oracle::intend(std::size_t page, std::span<std::byte> out) {
+  const std::uint64_t lsn = intend(page);
   fill(lsn, out);
+  return lsn;
+}
+
+std::uint64_t Oracle::intend_change(std::size_t page, std::uint64_t base, std::size_t offset, std::size_t size) {
+  const std::uint64_t lsn = next_lsn();
+  std::byte* payload = arena_.allocate(payload_bytes());
+  std::memcpy(payload, versions_[base - 1].payload, payload_bytes());
+  fill_payload({payload + offset, size}, seed_, lsn);
+  versions_.push_back({.page = page, .payload = payload});
+  model_[page].versions.push_back(lsn);
   return lsn;
 }
 
@@ -144,6 +162,24 @@ void Oracle::created() noexcept {
   created_ = true;
 }
 
+void Oracle::checkpointed(std::uint64_t lsn) {
+  returned(lsn, true);
+  raise_floor(versions_[lsn - 1].page, lsn);
+}
+
+void Oracle::redo_from_stored(std::uint64_t begin) noexcept {
+  obligations_ ^= sim::hash_term(kRedoTerm, redo_stored_, 1);
+  redo_stored_ = std::max(redo_stored_, begin);
+  obligations_ ^= sim::hash_term(kRedoTerm, redo_stored_, 1);
+}
+
+void Oracle::log_durable(std::uint64_t lsn) {
+  while (log_durable_ < lsn) {
+    ++log_durable_;
+    raise_floor(versions_[log_durable_ - 1].page, log_durable_);
+  }
+}
+
 void Oracle::images_from(std::uint64_t lsn) noexcept {
   obligations_ ^= sim::hash_term(kImagesTerm, images_from_, 1);
   images_from_ = std::max(images_from_, lsn);
@@ -184,6 +220,11 @@ Verdict Oracle::submitted(sim::WriteRecord& record, bool recovering) {
   record.tag = page->lsn;
   Version& version = versions_[page->lsn - 1];
   if (version.first_record == 0 && !recovering) version.first_record = record.id;
+  if (write_ahead_ && !recovering && page->lsn > log_durable_) {
+    return broken(
+        Invariant::write_ahead, *intended,
+        fmt::format("lsn {} was sent to the disk, but the log is durable only up to lsn {}", page->lsn, log_durable_));
+  }
   return {};
 }
 
@@ -212,6 +253,13 @@ Oracle::Sectors Oracle::look_at(const sim::Media& media, std::uint64_t offset) c
 }
 
 PageState Oracle::state(const sim::Media& media, std::uint64_t length, std::size_t page, std::uint64_t floor) const {
+  std::uint64_t lsn;
+  return look(media, length, page, floor, lsn);
+}
+
+PageState Oracle::look(const sim::Media& media, std::uint64_t length, std::size_t page, std::uint64_t floor,
+                       std::uint64_t& lsn) const {
+  lsn = 0;
   const std::uint64_t offset = pages_[page].value << page_size_.shift();
   const std::uint64_t size = page_size_.bytes();
   if (offset + size > length) {
@@ -225,7 +273,10 @@ PageState Oracle::state(const sim::Media& media, std::uint64_t length, std::size
     }
     return left;
   }
-  const auto by_age = [floor](std::uint64_t lsn) { return lsn >= floor ? PageState::intact : PageState::stale; };
+  const auto by_age = [floor, &lsn](std::uint64_t found) {
+    lsn = found;
+    return found >= floor ? PageState::intact : PageState::stale;
+  };
 
   const Sectors sectors = look_at(media, offset);
   if (sectors.same && !sectors.damaged) {
@@ -273,10 +324,15 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
                                 "medium holds a page that is {})",
                                 said_id, said_lsn, faults::name(state(media, length, page, floor))));
     }
-    if (said_lsn >= floor) {
-      if (!recovered) return {};
-      return {state(media, length, page, 0) == PageState::intact ? Kind::legal : Kind::repaired, {}, {}};
+    std::uint64_t whole = 0;  // the version that the crash left there
+    if (recovered) {
+      static_cast<void>(look(media, length, page, 0, whole));
+      if (said_lsn < whole) {
+        return broken(Invariant::lsn_monotonic, page,
+                      fmt::format("read lsn {}, but the medium held lsn {} whole", said_lsn, whole));
+      }
     }
+    if (said_lsn >= floor) return {!recovered || whole != 0 ? Kind::legal : Kind::repaired, {}, {}};
     const bool misdirected = said_lsn >= effective_floor(page, floor);
     if (misdirected && faults::obligation(PageState::stale, protection) == Obligation::excused)
       return {Kind::excused, {}, {}};
@@ -402,6 +458,28 @@ Verdict Oracle::judge_open(const PageError* error, bool interrupted_create, cons
     default:
       return broken_open(Invariant::typed_errors, fmt::format("{}, with {}", name(error->code), slots));
   }
+}
+
+Verdict Oracle::judge_redo_from(const sim::Media& media, std::uint64_t length, std::uint64_t& redo_from) const {
+  redo_from = 0;
+  std::uint64_t generation = 0, bad_sector = 0;
+  for (const std::uint64_t offset : kSlots) {
+    if (offset + page_size_.bytes() > length || !media.read(offset, scratch_, bad_sector)) continue;
+    const auto superblock = decode_superblock_page(scratch_, offset);
+    if (!superblock || superblock->generation < generation) continue;
+    generation = superblock->generation;
+    redo_from = superblock->redo_from;
+  }
+  if (redo_from >= redo_stored_ && redo_from <= redo_asked_) return {};
+  return {Verdict::Kind::broken, redo_from < redo_stored_ ? Invariant::durability : Invariant::integrity,
+          fmt::format("redo begins at lsn {} says the superblock; {} was stored, {} asked for", redo_from, redo_stored_,
+                      redo_asked_)};
+}
+
+bool Oracle::is_version(std::size_t page, std::uint64_t lsn, std::span<const std::byte> bytes) const noexcept {
+  std::uint64_t said;
+  std::memcpy(&said, bytes.data() + 16, sizeof said);
+  return said == lsn && matches(page, lsn, bytes);
 }
 
 bool Oracle::is_current(std::size_t page, std::span<const std::byte> bytes) const {

@@ -13,6 +13,7 @@
 // LSNs are handed out by the oracle, one a version, so an LSN names a version.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -59,6 +60,16 @@ class Oracle {
   /// A new version of a page is about to be written: fills `out` (a whole page) with its contents and LSN. Returns the
   /// LSN.
   std::uint64_t intend(std::size_t page, std::span<std::byte> out);
+  /// The same, for whoever puts the contents in place bit by bit: see `contents`.
+  std::uint64_t intend(std::size_t page);
+  /// A new version of a page that differs from its version `base` in `size` bytes of the payload from `offset` on.
+  std::uint64_t intend_change(std::size_t page, std::uint64_t base, std::size_t offset, std::size_t size);
+  /// What stands behind the header in version `lsn`.
+  [[nodiscard]] std::span<const std::byte> contents(std::uint64_t lsn) const noexcept {
+    return {versions_[lsn - 1].payload, payload_bytes()};
+  }
+  /// The LSN that the next version gets.
+  [[nodiscard]] std::uint64_t next_lsn() const noexcept { return versions_.size() + 1; }
   /// The write of version `lsn` has returned.
   void returned(std::uint64_t lsn, bool ok);
   /// A sync is about to be asked for.
@@ -71,6 +82,12 @@ class Oracle {
   void flush_failed();
   /// `create` has returned Ok: the file must be there and open from now on.
   void created() noexcept;
+  /// Version `lsn` is durable, and acknowledged as such: a checkpoint covered it.
+  void checkpointed(std::uint64_t lsn);
+  /// `redo_from = begin` is about to be asked for.
+  void redo_from_asked(std::uint64_t begin) noexcept { redo_asked_ = std::max(redo_asked_, begin); }
+  /// It has returned Ok: no later opener finds less.
+  void redo_from_stored(std::uint64_t begin) noexcept;
   [[nodiscard]] bool is_created() const noexcept { return created_; }
   /// Puts the contents of version `lsn` into `out`, as `intend` did; for a log that replays it.
   void fill(std::uint64_t lsn, std::span<std::byte> out) const;
@@ -79,6 +96,10 @@ class Oracle {
   void images_from(std::uint64_t lsn) noexcept;
   /// A log holds the images; `images_from` applies.
   void has_log() noexcept { log_ = true; }
+  /// The write-ahead rule holds: no page is written before its LSN is durable in the log.
+  void judge_write_ahead() noexcept { write_ahead_ = true; }
+  /// The log is durable up to version `lsn`: that is every page's floor.
+  void log_durable(std::uint64_t lsn);
 
   // What the disk tells.
 
@@ -104,6 +125,10 @@ class Oracle {
   /// asked to finish an interrupted create, and `media` shows the file afterwards.
   [[nodiscard]] Verdict judge_open(const PageError* error, bool interrupted_create, const sim::Media* media,
                                    std::uint64_t length, bool finished) const;
+  /// Judges what the superblocks say of where redo begins, and gives it in `redo_from`. `media` is what the crash left.
+  [[nodiscard]] Verdict judge_redo_from(const sim::Media& media, std::uint64_t length, std::uint64_t& redo_from) const;
+  /// Whether `bytes`, a whole page, say that they are version `lsn` of page index `page`, and are.
+  [[nodiscard]] bool is_version(std::size_t page, std::uint64_t lsn, std::span<const std::byte> bytes) const noexcept;
   /// Whether `bytes` are a version of page index `page` that is no older than the newest acknowledged one: all that can
   /// be said where the medium cannot be looked at.
   [[nodiscard]] bool is_current(std::size_t page, std::span<const std::byte> bytes) const;
@@ -112,8 +137,8 @@ class Oracle {
   [[nodiscard]] sim::StateHash obligations() const noexcept { return obligations_; }
   /// Newest version of page index `page` that a sync covered; 0: none.
   [[nodiscard]] std::uint64_t floor(std::size_t page) const noexcept { return model_[page].floor; }
-  /// Whether page index `page` was ever written to, or meant to be.
-  [[nodiscard]] bool ever_written(std::size_t page) const noexcept { return !model_[page].versions.empty(); }
+  /// Newest acknowledged version of page index `page`; 0: none.
+  [[nodiscard]] std::uint64_t acknowledged(std::size_t page) const noexcept { return model_[page].acked; }
   /// Index of the page at byte `offset`, if the workload uses it.
   [[nodiscard]] std::optional<std::size_t> index_at(std::uint64_t offset) const noexcept;
 
@@ -140,6 +165,10 @@ class Oracle {
     bool damaged = false;
     friend bool operator==(const Sectors&, const Sectors&) = default;
   };
+  /// As `state`; `lsn` gets the version that stands there whole, 0 where none does.
+  [[nodiscard]] faults::PageState look(const sim::Media& media, std::uint64_t length, std::size_t page,
+                                       std::uint64_t floor, std::uint64_t& lsn) const;
+  [[nodiscard]] std::size_t payload_bytes() const noexcept;
   [[nodiscard]] Sectors look_at(const sim::Media& media, std::uint64_t offset) const noexcept;
   [[nodiscard]] const Version* version(std::uint64_t lsn) const noexcept {
     return lsn == 0 || lsn > versions_.size() ? nullptr : &versions_[lsn - 1];
@@ -164,7 +193,11 @@ class Oracle {
   std::uint64_t acks_ = 0;
   std::uint64_t losses_ = 0;  // failed flushes so far
   std::uint64_t images_from_ = 1;
+  std::uint64_t log_durable_ = 0;
+  std::uint64_t redo_asked_ = 0;   // highest value that may be found
+  std::uint64_t redo_stored_ = 0;  // lowest
   bool log_ = false;
+  bool write_ahead_ = false;
   bool created_ = false;
   mutable std::vector<std::byte> scratch_;
   sim::StateHash obligations_;

@@ -53,7 +53,7 @@ void RealRun::failed(std::string_view what, const PageError* error) {
 void RealRun::judge_read(std::size_t page, const PageError* error, std::span<const std::byte> bytes) {
   const bool unwritten =
       error != nullptr && (error->code == ErrorCode::never_written || error->code == ErrorCode::beyond_end);
-  if (unwritten && !oracle_.ever_written(page)) return;
+  if (unwritten && oracle_.acknowledged(page) == 0) return;
   failed("read", error);
   if (error == nullptr && !oracle_.is_current(page, bytes)) {
     violation(Invariant::integrity,

@@ -22,6 +22,7 @@ const std::string kPath = "log";
 std::vector<std::byte> image(std::uint64_t lsn) {
   std::vector<std::byte> bytes(RedoLog::kImageBytes);
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(lsn * 7 + i * 31 + i / 256);
+  std::memcpy(bytes.data() + 16, &lsn, sizeof lsn);  // where a page keeps it
   return bytes;
 }
 
@@ -37,7 +38,7 @@ class RedoLogTest : public ::testing::Test {
     const auto log = create();
     std::uint64_t position = 0;
     for (std::uint64_t lsn = 1; lsn <= count; ++lsn) position = log->append_image(PageId{100 + lsn}, lsn, image(lsn));
-    EXPECT_TRUE(log->ensure_durable(position));
+    EXPECT_TRUE(log->commit(position));
   }
   /// LSNs of the images that a reader finds; each must be as it was written.
   std::vector<std::uint64_t> lsns(IoBackend& backend) {
@@ -48,7 +49,7 @@ class RedoLogTest : public ::testing::Test {
       EXPECT_EQ(record.kind, RedoKind::image);
       EXPECT_EQ(record.page.value, 100 + record.lsn);
       const auto expected = image(record.lsn);
-      EXPECT_TRUE(std::equal(record.image.begin(), record.image.end(), expected.begin(), expected.end()));
+      EXPECT_TRUE(std::equal(record.bytes.begin(), record.bytes.end(), expected.begin(), expected.end()));
       found.push_back(record.lsn);
     }
     return found;
@@ -80,9 +81,9 @@ TEST_F(RedoLogTest, ReadsBackWhatWasAppended) {
     const auto log = create();
     log->append_image(PageId{101}, 1, image(1));
     const std::uint64_t checkpoint = log->append_checkpoint(77);
-    const std::uint64_t last = log->append_image(PageId{0x123456789a}, 0xfedcba98, image(3));
+    const std::uint64_t last = log->append_image(PageId{0x123456789a}, 0xfedcba98, image(0xfedcba98));
     EXPECT_GT(last, checkpoint);
-    EXPECT_TRUE(log->ensure_durable(last));
+    EXPECT_TRUE(log->commit(last));
   }
   RedoReader reader;
   ASSERT_TRUE(reader.read(world.disk, kPath));
@@ -93,8 +94,8 @@ TEST_F(RedoLogTest, ReadsBackWhatWasAppended) {
   EXPECT_EQ(reader.records()[1].redo_from, 77u);
   EXPECT_EQ(reader.records()[2].page.value, 0x123456789au);
   EXPECT_EQ(reader.records()[2].lsn, 0xfedcba98u);
-  const auto expected = image(3);
-  EXPECT_EQ(std::memcmp(reader.records()[2].image.data(), expected.data(), expected.size()), 0);
+  const auto expected = image(0xfedcba98);
+  EXPECT_EQ(std::memcmp(reader.records()[2].bytes.data(), expected.data(), expected.size()), 0);
 }
 
 TEST_F(RedoLogTest, AMissingFileAndAnEmptyOneAreEmptyLogs) {
@@ -119,7 +120,7 @@ TEST_F(RedoLogTest, NothingIsDurableUntilAskedFor) {
   const auto log = create();
   const std::uint64_t one = log->append_image(PageId{101}, 1, image(1));
   EXPECT_EQ(lsns(), first(0));
-  EXPECT_TRUE(log->ensure_durable(one));
+  EXPECT_TRUE(log->commit(one));
   log->append_image(PageId{102}, 2, image(2));
   EXPECT_EQ(lsns(), first(1));
   sim::Scripted lose;
@@ -139,7 +140,7 @@ TEST_F(RedoLogTest, AFlippedByteCutsTheLogThere) {
   constexpr std::uint64_t kRecords = 5;
   write_images(kRecords);
   for (std::uint64_t k = 0; k < kRecords; ++k) {
-    for (const std::size_t at : {0u, 8u, 16u, 24u, 32u, 40u, 44u, 4096u, 6000u, 8191u}) {
+    for (const std::size_t at : {0u, 8u, 16u, 24u, 32u, 40u, 48u, 52u, 56u, 60u, 4096u, 6000u, 8191u}) {
       const auto flip = [&](std::span<std::byte> bytes) { bytes[at % 4096] ^= std::byte{0x10}; };
       patch(k * kRecord + at / 4096 * 4096, flip);
       EXPECT_EQ(lsns(), first(k)) << "byte " << at << " of record " << k;
@@ -208,7 +209,7 @@ TEST_F(RedoLogTest, TasksThatCommitTogetherShareOneSync) {
   for (std::uint64_t lsn = 1; lsn <= kTasks; ++lsn) {
     tasks.push_back(world.scheduler->spawn("committer", [&, lsn] {
       const sim::HarnessScope inner;
-      EXPECT_TRUE(log->ensure_durable(log->append_image(PageId{100 + lsn}, lsn, image(lsn))));
+      EXPECT_TRUE(log->commit(log->append_image(PageId{100 + lsn}, lsn, image(lsn))));
       // Whoever returns may rely on it: its own record survives the worst crash that can come now.
       sim::Scripted lose;
       lose.always(sim::Site::crash_mode, 1);
@@ -225,19 +226,74 @@ TEST_F(RedoLogTest, TasksThatCommitTogetherShareOneSync) {
 
 TEST_F(RedoLogTest, AFailedCommitFailsForGoodAndForEverybody) {
   const auto log = create();
-  EXPECT_TRUE(log->ensure_durable(log->append_image(PageId{101}, 1, image(1))));
+  EXPECT_TRUE(log->commit(log->append_image(PageId{101}, 1, image(1))));
   world.plan.flush_failure = faults::FaultPlan::kDice - 1;
   choices.always(sim::Site::io_fault, 1);
   std::vector<TaskId> tasks;
   for (std::uint64_t lsn = 2; lsn <= 4; ++lsn) {
     tasks.push_back(world.scheduler->spawn("committer", [&, lsn] {
       const sim::HarnessScope inner;
-      EXPECT_FALSE(log->ensure_durable(log->append_image(PageId{100 + lsn}, lsn, image(lsn))));
+      EXPECT_FALSE(log->commit(log->append_image(PageId{100 + lsn}, lsn, image(lsn))));
     }));
   }
   for (const TaskId task : tasks) world.scheduler->join(task);
   world.plan.flush_failure = 0;
-  EXPECT_FALSE(log->ensure_durable(log->append_checkpoint(1)));
+  EXPECT_FALSE(log->commit(log->append_checkpoint(1)));
+}
+
+TEST_F(RedoLogTest, DeltasSayWhatChangedAndSinceWhen) {
+  const auto bytes = image(9);
+  {
+    const auto log = create();
+    log->append_image(PageId{7}, 1, image(1));
+    log->append_delta(PageId{7}, 2, 1, 40, std::span(bytes).first(RedoLog::kDeltaBytesMax));
+    EXPECT_TRUE(log->commit(log->append_delta(PageId{7}, 3, 2, 4095, std::span(bytes).first(1))));
+  }
+  RedoReader reader;
+  ASSERT_TRUE(reader.read(world.disk, kPath));
+  ASSERT_EQ(reader.records().size(), 3u);
+  const RedoRecord& first = reader.records()[1];
+  EXPECT_EQ(first.kind, RedoKind::delta);
+  EXPECT_EQ(first.lsn, 2u);
+  EXPECT_EQ(first.previous, 1u);
+  EXPECT_EQ(first.offset, 40u);
+  EXPECT_TRUE(std::equal(first.bytes.begin(), first.bytes.end(), bytes.begin(),
+                         bytes.begin() + static_cast<std::ptrdiff_t>(RedoLog::kDeltaBytesMax)));
+  EXPECT_EQ(reader.records()[2].offset, 4095u);
+}
+
+TEST_F(RedoLogTest, TheBarrierMakesDurableWhatItIsAskedForAndNoMore) {
+  std::vector<std::uint64_t> durable;
+  const auto log =
+      RedoLog::create(*world.scheduler, world.disk, kPath, [&durable](std::uint64_t lsn) { durable.push_back(lsn); });
+  ASSERT_NE(log, nullptr);
+  for (std::uint64_t lsn = 1; lsn <= 4; ++lsn) log->append_image(PageId{100 + lsn}, lsn, image(lsn));
+  EXPECT_TRUE(log->ensure_durable(Lsn{2}));
+  EXPECT_EQ(lsns(), first(2));
+  EXPECT_TRUE(log->ensure_durable(Lsn{1}));
+  EXPECT_TRUE(log->commit(log->end()));
+  EXPECT_EQ(lsns(), first(4));
+  EXPECT_EQ(durable, (std::vector<std::uint64_t>{2, 4}));
+}
+
+TEST_F(RedoLogTest, WhatWasCutIsGoneAndTheRestIsFound) {
+  const auto log = create();
+  for (std::uint64_t lsn = 1; lsn <= 4; ++lsn) log->append_image(PageId{100 + lsn}, lsn, image(lsn));
+  EXPECT_TRUE(log->commit(log->end()));
+  EXPECT_TRUE(log->cut(1)) << "nothing is below";
+  EXPECT_EQ(lsns(), first(4));
+  EXPECT_TRUE(log->cut(3));
+  EXPECT_EQ(lsns(), first(0)) << "it no longer begins where the file does";
+  RedoReader reader;
+  ASSERT_TRUE(reader.read(world.disk, kPath, 3));
+  ASSERT_EQ(reader.records().size(), 2u);
+  EXPECT_EQ(reader.records()[0].lsn, 3u);
+  EXPECT_EQ(reader.records()[1].lsn, 4u);
+  ASSERT_TRUE(reader.read(world.disk, kPath, 2));
+  EXPECT_TRUE(reader.records().empty());
+  EXPECT_TRUE(log->cut(100));
+  ASSERT_TRUE(reader.read(world.disk, kPath, 4));
+  EXPECT_TRUE(reader.records().empty());
 }
 
 }  // namespace

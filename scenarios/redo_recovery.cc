@@ -65,9 +65,7 @@ class RedoClient {
     shared_.unwritten[number_] = lsn;
     const std::uint64_t position = shared_.log.append_image(oracle.pages()[page], lsn, page_.span());
     oracle.returned(lsn, true);
-    const SyncTicket ticket = oracle.sync_begins();
-    if (!shared_.log.ensure_durable(position)) return failed("the log cannot be written");
-    oracle.sync_succeeded(ticket);
+    if (!shared_.log.commit(position)) return failed("the log cannot be written");
     const Result<void> written = shared_.pages.write(oracle.pages()[page], page_.span());
     shared_.host.judge_write(page, written ? nullptr : &written.error());
     shared_.unwritten[number_] = 0;
@@ -84,7 +82,7 @@ class RedoClient {
     shared_.host.judge_sync(synced ? nullptr : &synced.error(), shared_.pages.poisoned());
     if (!synced) return false;
     shared_.host.oracle().images_from(redo_from);
-    return shared_.log.ensure_durable(shared_.log.append_checkpoint(redo_from)) || failed("the log cannot be written");
+    return shared_.log.commit(shared_.log.append_checkpoint(redo_from)) || failed("the log cannot be written");
   }
 
   bool failed(const std::string& what) {
@@ -99,10 +97,13 @@ class RedoClient {
 };
 
 void run_redo_workload(Host& host) {
-  host.oracle().has_log();
+  Oracle& oracle = host.oracle();
+  oracle.has_log();
+  oracle.judge_write_ahead();
   const std::unique_ptr<Subject> pages = create_page_file(host);
   if (pages == nullptr) return;
-  const std::unique_ptr<RedoLog> log = RedoLog::create(host.scheduler(), host.backend(), host.side_path(kLog));
+  const std::unique_ptr<RedoLog> log = RedoLog::create(host.scheduler(), host.backend(), host.side_path(kLog),
+                                                       [&](std::uint64_t lsn) { oracle.log_durable(lsn); });
   if (log == nullptr) return host.violation(Invariant::liveness, "the log cannot be created");
   Shared shared{.host = host, .pages = *pages, .log = *log, .unwritten = std::vector<std::uint64_t>(kClients)};
   std::vector<std::unique_ptr<RedoClient>> clients;
@@ -147,7 +148,7 @@ void recover(Branch& branch) {
     std::uint64_t lsn = 0;
     if (batch[i].result) std::memcpy(&lsn, batch[i].page.data() + 16, sizeof lsn);
     if (batch[i].result && lsn >= newest[i]->lsn) continue;
-    std::memcpy(batch[i].page.data(), newest[i]->image.data(), RedoLog::kImageBytes);
+    std::memcpy(batch[i].page.data(), newest[i]->bytes.data(), RedoLog::kImageBytes);
     install.push_back(batch[i]);
   }
   if (!install.empty()) {

@@ -16,12 +16,14 @@ namespace pagedb::scenarios {
 
 /// The promises that the oracle judges by. Each has a test that makes it fire.
 enum class Invariant : std::uint8_t {
-  integrity,     ///< no Ok read returns bytes that were never written to that page as a whole
-  durability,    ///< what a successful sync covered survives, as far as the obligations promise
-  typed_errors,  ///< each fault surfaces as its own error
-  liveness,      ///< after injection stops every call returns within stated virtual time and steps
-  bounded,       ///< recovery's I/O and memory are bounded by the file
-  no_abort,      ///< no abort, sanitizer report, runaway loop or memory
+  integrity,      ///< no Ok read returns bytes that were never written to that page as a whole
+  durability,     ///< what a successful sync covered survives, as far as the obligations promise
+  lsn_monotonic,  ///< a recovered page's LSN is never below its durable one
+  write_ahead,    ///< a page is written only once its LSN is durable in the log
+  typed_errors,   ///< each fault surfaces as its own error
+  liveness,       ///< after injection stops every call returns within stated virtual time and steps
+  bounded,        ///< recovery's I/O and memory are bounded by the file
+  no_abort,       ///< no abort, sanitizer report, runaway loop or memory
   count_,
 };
 
