@@ -22,14 +22,14 @@ class HandOut {
 
   /// One of the things, this task's until it gives it back. Waits until there is one.
   [[nodiscard]] T& take() noexcept {
+    {
+      const sync::SpinGuard guard(lock_, scheduler_);
+      if (T* const thing = pop()) return *thing;
+    }
     Waiter self(scheduler_);
     {
       const sync::SpinGuard guard(lock_, scheduler_);
-      if (idle_ != nullptr) {
-        T& thing = *idle_;
-        idle_ = thing.next_idle;
-        return thing;
-      }
+      if (T* const thing = pop()) return *thing;
       *last_ = &self;
       last_ = &self.next;
     }
@@ -61,6 +61,12 @@ class HandOut {
     Waiter* next = nullptr;
     T* thing = nullptr;
   };
+
+  [[nodiscard]] T* pop() noexcept {
+    T* const thing = idle_;
+    if (thing != nullptr) idle_ = thing->next_idle;
+    return thing;
+  }
 
   Scheduler& scheduler_;
   sync::SpinLock lock_;
