@@ -85,22 +85,21 @@ Result<void> PageFile::write(PageId id, std::span<std::byte> page) noexcept {
 Result<void> PageFile::State::run_batch(IoOp op, std::span<PageIo> batch, PageDone done) noexcept {
   // A batch goes in parts, each deeper than the device's queue, with scratch on the stack for a small one. A large one
   // asks for more, and does without when there is none.
-  constexpr std::size_t kSmallPart = 64;
+  constexpr std::size_t kSmallPart = 128;  // 5 KiB
   constexpr std::size_t kPart = 1024;
-  struct Part {
-    std::array<IoRequest, kPart> requests;
-    std::array<PageIo*, kPart> entries;
-  };
-  std::array<IoRequest, kSmallPart> small_requests;
-  std::array<PageIo*, kSmallPart> small_entries;
-  std::span<IoRequest> requests = small_requests;
-  std::span<PageIo*> entries = small_entries;
-  std::unique_ptr<Part> large;
+  std::array<IoRequest, kSmallPart> few_requests;
+  std::array<PageIo*, kSmallPart> few_entries;
+  std::span<IoRequest> requests = few_requests;
+  std::span<PageIo*> entries = few_entries;
+  std::unique_ptr<IoRequest[]> more_requests;
+  std::unique_ptr<PageIo*[]> more_entries;
   if (batch.size() > kSmallPart) {
-    large.reset(new (std::nothrow) Part);
-    if (large != nullptr) {
-      requests = large->requests;
-      entries = large->entries;
+    const std::size_t room = std::min(batch.size(), kPart);
+    more_requests.reset(new (std::nothrow) IoRequest[room]);
+    more_entries.reset(new (std::nothrow) PageIo*[room]);
+    if (more_requests != nullptr && more_entries != nullptr) {
+      requests = {more_requests.get(), room};
+      entries = {more_entries.get(), room};
     }
   }
 

@@ -33,8 +33,8 @@ INSTANTIATE_TEST_SUITE_P(Caching, PageFileBatch, testing::Values(Caching::direct
 // Around the sizes at which a batch is split, and at which it wants memory from the heap.
 TEST_P(PageFileBatch, each_page_is_given_once_with_its_result) {
   const auto file = created();
-  for (const std::size_t count : {std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{65}, std::size_t{1024},
-                                  std::size_t{1025}, std::size_t{2100}}) {
+  for (const std::size_t count : {std::size_t{1}, std::size_t{127}, std::size_t{128}, std::size_t{129},
+                                  std::size_t{1024}, std::size_t{1025}, std::size_t{2100}}) {
     auto batch = entries(sequence(300, count));
     std::map<std::uint64_t, int> given;
     const auto note = [&](PageIo& entry) {
