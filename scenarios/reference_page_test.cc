@@ -137,6 +137,16 @@ TEST(ReferenceSuperblock, IsReadAtBothPlacesForEveryPageSize) {
   }
 }
 
+TEST(ReferenceSuperblock, TellsFromWhereRecoveryReads) {
+  auto page = superblock_by_hand(kTwinOffset, 2);
+  EXPECT_EQ(decode_superblock_page(page, kTwinOffset)->redo_from, 0u);
+  put(page, 96, std::uint64_t{0x1112131415161718});
+  EXPECT_FALSE(decode_superblock_page(page, kTwinOffset)) << "the checksum covers it";
+  seal_by_hand(page);
+  EXPECT_EQ(decode_superblock_page(page, kTwinOffset)->redo_from, 0x1112131415161718u);
+  EXPECT_EQ(decode_superblock_page(page, kTwinOffset)->generation, 2u);
+}
+
 TEST(ReferenceSuperblock, IsRefusedWhereItDoesNotBelong) {
   const auto first = superblock_by_hand(0, 1), twin = superblock_by_hand(kTwinOffset, 1);
   EXPECT_FALSE(decode_superblock_page(first, kTwinOffset));
