@@ -56,6 +56,12 @@ class Gate {
 };
 
 class MemoryStore final : public PageStore {
+  template <class Work>
+  auto locked(Work work) const {
+    const std::scoped_lock lock(mutex_);
+    return work();
+  }
+
  public:
   /// Says how a transfer of a page ends: nothing, well.
   using Fault = std::function<std::optional<ErrorCode>(PageId)>;
@@ -202,11 +208,6 @@ class MemoryStore final : public PageStore {
   static constexpr std::uint64_t kPagesMax = std::uint64_t{1} << 40;
 
  private:
-  template <class Work>
-  auto locked(Work work) const {
-    const std::scoped_lock lock(mutex_);
-    return work();
-  }
   int count(const std::map<std::uint64_t, int>& counts, std::uint64_t id) const {
     return locked([&] {
       const auto found = counts.find(id);

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/pool/memory_store_test.h"
 #include "engine/pool/reference_policies_test.h"
 #include "engine/pool/replacement.h"
 #include "engine/thread_scheduler.h"
@@ -19,7 +20,7 @@ namespace pagedb::testing_support {
 class ReplacementWorld : public CachePolicy {
  public:
   explicit ReplacementWorld(std::uint32_t frames) : page_in_(frames) {
-    const auto made = table.make(scheduler_, frames, PageSize());
+    const auto made = table.make(scheduler_, store_, frames);
     EXPECT_TRUE(made);
     const auto replacement_made = replacement.make(table);
     EXPECT_TRUE(replacement_made);
@@ -81,6 +82,7 @@ class ReplacementWorld : public CachePolicy {
   }
 
   ThreadScheduler scheduler_;
+  MemoryStore store_;
 
  public:
   detail::FrameTable table;
