@@ -72,11 +72,11 @@ struct alignas(32) FrameInfo {
   sync::Atomic<std::uint32_t> next{kNoFrame};  // in its chain
   sync::Atomic<std::uint32_t> owner{0};        // low half of the exclusive holder's TaskId, to see who waits for itself
   sync::Atomic<std::uint32_t> write_epoch{0};  // the sync that makes the last write of it durable
-  sync::Atomic<std::uint8_t> uses{0};          // hits since the replacement policy last looked, up to kUsesMax
+  sync::Atomic<std::uint8_t> uses{0};          // uses since the replacement policy last looked, up to kUsesMax
 };
 static_assert(sizeof(FrameInfo) == 32);
 
-/// Hits beyond this many are not counted: the policy wants to know hot from cold, and a hot page's line stays
+/// Uses beyond this many are not counted: the policy wants to know hot from cold, and a hot page's line stays
 /// unwritten.
 inline constexpr std::uint8_t kUsesMax = 3;
 

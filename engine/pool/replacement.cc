@@ -120,10 +120,11 @@ void Replacement::give_free(std::uint32_t frame) noexcept {
   free_ = frame;
 }
 
-void Replacement::admit(std::uint32_t frame, PageId id) noexcept {
+void Replacement::admit(std::uint32_t frame, PageId id, bool used) noexcept {
   PAGEDB_CHECK(place_[frame] == kNowhere, "a frame is admitted that is in a queue, or free");
-  set_uses(frame, 0);
-  push(ghosts_.recall(id) ? kMain : kSmall, frame);
+  const Place place = ghosts_.recall(id) ? kMain : kSmall;
+  set_uses(frame, place == kSmall && used ? 1 : 0);
+  push(place, frame);
 }
 
 bool Replacement::small_is_next() const noexcept {
@@ -140,7 +141,7 @@ std::uint32_t Replacement::candidate() noexcept {
     if (frame == kNoFrame) return kNoFrame;
     unlink(frame);
     const std::uint8_t uses = uses_of(frame);
-    if (uses == 0 || looks >= kLookMax) {
+    if (goes(place, uses) || looks >= kLookMax) {
       place_[frame] = place == kSmall ? kTakenFromSmall : kTakenFromMain;
       avoid_ = kNowhere;
       return frame;
@@ -184,11 +185,11 @@ std::size_t Replacement::peek(std::span<std::uint32_t> into) const noexcept {
     if (at[kSmall] == kNoFrame && at[kMain] == kNoFrame) break;
     const bool small = at[kMain] == kNoFrame || (at[kSmall] != kNoFrame && small_size > small_max_);
     std::uint32_t& frame = at[small ? kSmall : kMain];
-    const bool goes = uses_of(frame) == 0;
-    if (goes) into[found++] = frame;
-    // A page that goes is followed by a new one in the small queue; one that is used leaves that queue for the main.
-    if (small && !goes) --small_size;
-    if (!small && goes) ++small_size;
+    const bool leaves = goes(small ? kSmall : kMain, uses_of(frame));
+    if (leaves) into[found++] = frame;
+    // A page that leaves is followed by a new one in the small queue; one that is used changes from that to the main.
+    if (small && !leaves) --small_size;
+    if (!small && leaves) ++small_size;
     frame = prev_[frame];
   }
   return found;

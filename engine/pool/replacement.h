@@ -2,11 +2,12 @@
 //
 // Replacement: which frame a BufferPool gives up next. S3-FIFO, with a bound on the work of one eviction.
 //
-// Two queues and a memory. A page that is new goes into the *small* queue (a tenth of the frames); if it is used again
-// before it comes to that queue's end it moves to the *main* queue, else it is evicted and its number remembered in the
-// *ghost* table; a page that comes back while it is remembered goes straight to the main queue. The main queue gives a
-// page another round for each use, up to kUsesMax. So a scan passes through the small queue and pushes nothing else
-// out. A hit writes one byte at most (FrameInfo::uses), and nothing once a page is hot.
+// Two queues and a memory. A page that is new goes into the *small* queue (a tenth of the frames); if it is used a
+// second time before it comes to that queue's end it moves to the *main* queue, else it is evicted and its number
+// remembered in the *ghost* table; a page that comes back while it is remembered goes straight to the main queue. The
+// main queue gives a page another round for each use, up to kUsesMax. So a scan passes through the small queue and
+// pushes nothing else out, whether its pages are prefetched or not. A hit writes one byte at most (FrameInfo::uses),
+// and nothing once a page is hot.
 //
 // Source: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
 //
@@ -37,8 +38,9 @@ class Replacement {
   /// `frame`, which is in no queue and holds no page, is free.
   void give_free(std::uint32_t frame) noexcept;
 
-  /// `frame`, which is in no queue, now holds `id`. Its uses count from here.
-  void admit(std::uint32_t frame, PageId id) noexcept;
+  /// `frame`, which is in no queue, now holds `id`. Its uses count from here; `used`: somebody wanted it now, and that
+  /// is the first. A page that was prefetched has yet to be used.
+  void admit(std::uint32_t frame, PageId id, bool used) noexcept;
 
   /// The frame to evict next, taken out of its queue; kNoFrame when no frame is in a queue. The caller then calls
   /// `evicted` or `reject`. Looks at no more than kLookMax frames: beyond that a frame goes although it was used.
@@ -111,6 +113,8 @@ class Replacement {
   [[nodiscard]] std::uint8_t uses_of(std::uint32_t frame) const noexcept {
     return table_->info(frame).uses.load(std::memory_order_relaxed);
   }
+  /// Whether a page in queue `place` that was used so often goes when it comes to the end.
+  [[nodiscard]] static bool goes(Place place, std::uint8_t uses) noexcept { return uses <= (place == kSmall ? 1 : 0); }
   void set_uses(std::uint32_t frame, std::uint8_t uses) noexcept {
     table_->info(frame).uses.store(uses, std::memory_order_relaxed);
   }

@@ -113,8 +113,25 @@ TEST(Replacement, TheMainQueueGivesAnotherRoundForEachUse) {
 TEST(Replacement, UsesCountFromAdmission) {
   ReplacementWorld world(10);
   world.table.info(0).uses.store(kUsesMax);  // of the page that was there before
-  world.scan(1, 10);
-  EXPECT_EQ(world.table.info(0).uses.load(), 0);
+  world.request(1);
+  EXPECT_EQ(world.table.info(0).uses.load(), 1);
+}
+
+TEST(Replacement, AScanThatIsPrefetchedPassesByToo) {
+  ReplacementWorld world(100);
+  world.request(1);
+  world.use(1);
+  for (std::uint64_t page = 1000; page < 10'000; ++page) {
+    world.prefetch(page + 5);
+    world.request(page);
+  }
+  EXPECT_TRUE(world.resident(1));
+  // And what is prefetched and then used twice is worth keeping.
+  world.prefetch(2);
+  world.use(2);
+  world.use(2);
+  world.scan(20'000, 10'000);
+  EXPECT_TRUE(world.resident(2));
 }
 
 // PEER_DEFECTS row 15: one miss swept 100,000 referenced frames.
@@ -220,17 +237,11 @@ TEST(Replacement, PeekTellsWhatWillBeEvicted) {
     EXPECT_EQ(world.replacement.queued(), frames);
     const std::set<std::uint32_t> distinct(peeked.begin(), peeked.end());
     EXPECT_EQ(distinct.size(), peeked.size());
-    // Of the pages that are there now and have no other round before them, those go that were peeked, in that order;
-    // newcomers may go before them.
-    std::set<std::uint64_t> left_out;
-    for (std::uint32_t frame = 0; frame < frames; ++frame) {
-      if (world.table.info(frame).uses.load() > 0) left_out.insert(world.page_in(frame));
-    }
+    // They go in that order; newcomers, and in the end those that had another round before them, may go in between.
     std::vector<std::uint32_t> evicted;
     for (std::uint64_t fresh = 1'000'000; fresh < 1'000'000 + frames; ++fresh) {
       const std::uint32_t frame = world.replacement.candidate();
-      const std::uint64_t page = world.page_in(frame);
-      if (page < 1'000'000 && !left_out.contains(page)) evicted.push_back(frame);
+      if (world.page_in(frame) < 1'000'000 && distinct.contains(frame)) evicted.push_back(frame);
       world.put_instead(frame, fresh);
     }
     EXPECT_FALSE(evicted.empty()) << frames;
@@ -317,7 +328,7 @@ TEST(ReplacementDeathTest, MisuseAborts) {
   const std::uint32_t queued = world.frame_of(1);
   const std::uint32_t taken = world.replacement.take_free();
   EXPECT_DEATH(world.replacement.give_free(queued), "is in a queue");
-  EXPECT_DEATH(world.replacement.admit(queued, PageId{2}), "is in a queue");
+  EXPECT_DEATH(world.replacement.admit(queued, PageId{2}, true), "is in a queue");
   EXPECT_DEATH(world.replacement.reject(queued), "no candidate");
   EXPECT_DEATH(world.replacement.evicted(taken, PageId{1}), "no candidate");
   EXPECT_DEATH(static_cast<void>(world.replacement.remove(taken)), "in no queue");

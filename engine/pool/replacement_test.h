@@ -41,10 +41,12 @@ class ReplacementWorld : public CachePolicy {
       use(page);
       return true;
     }
-    std::uint32_t frame = replacement.take_free();
-    if (frame == detail::kNoFrame) frame = evict();
-    admit(frame, page);
+    bring_in(page, true);
     return false;
+  }
+  /// What a prefetch does.
+  void prefetch(std::uint64_t page) {
+    if (!resident(page)) bring_in(page, false);
   }
   /// Evicts what the policy offers; the frame is then in no queue.
   std::uint32_t evict() {
@@ -56,7 +58,7 @@ class ReplacementWorld : public CachePolicy {
   /// Gives the candidate `frame` to `page`.
   void put_instead(std::uint32_t frame, std::uint64_t page) {
     evicted(frame);
-    admit(frame, page);
+    admit(frame, page, true);
   }
   void drop(std::uint64_t page) {
     const std::uint32_t frame = frame_of_.at(page);
@@ -75,10 +77,15 @@ class ReplacementWorld : public CachePolicy {
     EXPECT_EQ(frame_of_.erase(page), 1u) << "frame " << frame << " holds no page";
     replacement.evicted(frame, PageId{page});
   }
-  void admit(std::uint32_t frame, std::uint64_t page) {
+  void bring_in(std::uint64_t page, bool used) {
+    std::uint32_t frame = replacement.take_free();
+    if (frame == detail::kNoFrame) frame = evict();
+    admit(frame, page, used);
+  }
+  void admit(std::uint32_t frame, std::uint64_t page, bool used) {
     frame_of_[page] = frame;
     page_in_[frame] = page;
-    replacement.admit(frame, PageId{page});
+    replacement.admit(frame, PageId{page}, used);
   }
 
   ThreadScheduler scheduler_;

@@ -125,7 +125,7 @@ void Residency::publish(std::uint32_t frame, Hold hold) noexcept {
   if (hold != Hold::changing) table_.end_change(frame);
   {
     const sync::SpinGuard guard(policy_lock_, table_.scheduler());
-    policy_.admit(frame, table_.page_of(frame));
+    policy_.admit(frame, table_.page_of(frame), hold != Hold::nothing);
   }
   sync::Atomic<std::uint64_t>& state = table_.state(frame);
   if (hold == Hold::exclusive || hold == Hold::changing) {
