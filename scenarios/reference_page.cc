@@ -82,9 +82,8 @@ std::optional<ReferenceSuperblock> decode_superblock_page(std::span<const std::b
   if (page_size != page.size() || sound->page_id != offset / page_size) return std::nullopt;
   if (load<std::uint32_t>(body, 16) != sound->reserved)
     return std::nullopt;  // low half of the identity's first eight bytes
-  return ReferenceSuperblock{.page_size = page_size,
-                             .generation = load<std::uint64_t>(body, 32),
-                             .redo_from = load<std::uint64_t>(body, 64)};
+  return ReferenceSuperblock{
+      .page_size = page_size, .generation = load<std::uint64_t>(body, 32), .redo_from = load<std::uint64_t>(body, 64)};
 }
 
 }  // namespace pagedb::scenarios
