@@ -146,7 +146,8 @@ Result<std::uint32_t> BufferPool::Impl::empty_frame() noexcept {
     } else if (sweep.writing != kNoFrame) {
       table.wait_while_writing(sweep.writing);
       continue;
-    } else if (write_back.activity() + prefetcher.activity() == activity && ++found_held >= kSweepsMin) {
+    } else if (prefetcher.activity() % 2 == 0 && write_back.activity() + prefetcher.activity() == activity &&
+               ++found_held >= kSweepsMin) {
       // All were held throughout, and not by the pool itself.
       const Time now = table.scheduler().now();
       if (deadline == kForever) deadline = now + options.exhausted_wait;
@@ -158,7 +159,7 @@ Result<std::uint32_t> BufferPool::Impl::empty_frame() noexcept {
 
 Result<std::uint32_t> BufferPool::Impl::claim(PageId id) noexcept {
   const auto frame = empty_frame();
-  if (!frame) return failure(PageError(frame.error()).about(id));
+  if (!frame) return failure(frame.error().has_page ? frame.error() : frame.error().about(id));  // or of a victim
   if (residency.claim(*frame, id)) return *frame;
   residency.give_back(*frame);
   return kNoFrame;

@@ -39,7 +39,7 @@ class Prefetcher {
   /// Pages read so far, and reads that failed.
   [[nodiscard]] std::uint64_t reads() const noexcept { return reads_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t failures() const noexcept { return failures_.load(std::memory_order_relaxed); }
-  /// Grows whenever a batch begins and when it ends.
+  /// Grows whenever a batch begins and when it ends; odd while one is under way.
   [[nodiscard]] std::uint64_t activity() const noexcept { return activity_.load(std::memory_order_acquire); }
 
  private:
