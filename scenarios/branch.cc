@@ -52,6 +52,13 @@ std::unique_ptr<Subject> Branch::open() {
   return nullptr;
 }
 
+std::uint64_t Branch::redo_from() {
+  std::uint64_t found = 0;
+  if (media_ != nullptr) run_.report(oracle().judge_redo_from(*media_, length_, found));
+  redo_from_ = found;
+  return found;
+}
+
 void Branch::verify(Subject& file) {
   const std::uint8_t depth = disk_.setup().depth;
   (void)file.read_batch(batch_);
@@ -72,7 +79,7 @@ void Branch::verify(Subject& file) {
                         .b = static_cast<std::uint64_t>(error->code)});
     }
     note(page, depth == 0 ? oracle().judge_live(page, error, io.page, *media_, length_)
-                          : oracle().judge_recovered(page, error, io.page, *media_, length_));
+                          : oracle().judge_recovered(page, error, io.page, *media_, length_, redo_from_));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -36,6 +37,9 @@ class Branch {
   [[nodiscard]] std::unique_ptr<Subject> open();
   /// Reads every page of `file` through one batch and judges each.
   void verify(Subject& file);
+  /// Judges what the superblocks say of where redo begins, and returns it. From then on pages are judged by a log that
+  /// begins there.
+  [[nodiscard]] std::uint64_t redo_from();
   /// Takes a violation that the scenario itself saw.
   void report(Invariant invariant, const std::string& message);
 
@@ -60,6 +64,7 @@ class Branch {
   std::vector<Outcome>& outcomes_;
   const sim::Media* media_ = nullptr;  // null: the directory entry is gone
   std::uint64_t length_ = 0;
+  std::optional<std::uint64_t> redo_from_;
   Outcome superblock_ = Outcome::legal;
   Outcome worst_ = Outcome::legal;
 };

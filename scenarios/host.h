@@ -20,6 +20,9 @@
 
 namespace pagedb::scenarios {
 
+/// Which faults a call on a buffer pool must not keep to itself when they hit the caller's own requests.
+enum class Owes : std::uint8_t { nothing, writes, syncs };
+
 class Host {
  public:
   virtual ~Host() = default;
@@ -46,6 +49,11 @@ class Host {
   /// Judges the result of create or open; `interrupted_create` is what an Ok open reported. True: a failure is
   /// explained, trying again makes sense.
   virtual bool judge_open(const PageError* error, bool creating, bool interrupted_create) = 0;
+  /// Judges the result of a call on a buffer pool (null: Ok) that began at `since`, and whose requests may have been
+  /// made by any task. False: it failed, and no fault explains how.
+  [[nodiscard]] virtual bool judge_call(const PageError* error, std::string_view what, Owes owes, Time since) = 0;
+  /// Whether a sync of the page file has failed since it was opened, also if nobody was told yet.
+  [[nodiscard]] virtual bool sync_failed() = 0;
   /// Takes a violation.
   virtual void violation(Invariant invariant, const std::string& message) = 0;
   /// Whether the run should end: it is stuck, or too broken to be worth going on with.

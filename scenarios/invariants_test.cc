@@ -30,6 +30,7 @@ class Forwarding : public Subject {
   Result<void> sync() override { return inner_->sync(); }
   bool poisoned() const override { return inner_->poisoned(); }
   OpenReport open_report() const override { return inner_->open_report(); }
+  PageStore& store() override { return inner_->store(); }
 
  protected:
   std::unique_ptr<Subject> inner_;

@@ -310,10 +310,11 @@ bool Oracle::promise_kept(const sim::Media& media, std::uint64_t length, std::si
 }
 
 Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
-                      const sim::Media& media, std::uint64_t length, std::uint64_t floor, bool recovered) const {
+                      const sim::Media& media, std::uint64_t length, std::uint64_t floor, bool recovered,
+                      std::uint64_t images_from) const {
   using Kind = Verdict::Kind;
   const Protection protection =
-      recovered && log_ && floor >= images_from_ && floor != 0 ? Protection::full_images : Protection::none;
+      recovered && log_ && floor >= images_from && floor != 0 ? Protection::full_images : Protection::none;
   if (error == nullptr) {
     std::uint64_t said_id, said_lsn;
     std::memcpy(&said_id, bytes.data() + 8, sizeof said_id);
@@ -397,13 +398,14 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
 }
 
 Verdict Oracle::judge_recovered(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
-                                const sim::Media& media, std::uint64_t length) const {
-  return judge(page, error, bytes, media, length, model_[page].floor, true);
+                                const sim::Media& media, std::uint64_t length,
+                                std::optional<std::uint64_t> images_from) const {
+  return judge(page, error, bytes, media, length, model_[page].floor, true, images_from.value_or(images_from_));
 }
 
 Verdict Oracle::judge_live(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                            const sim::Media& media, std::uint64_t length) const {
-  return judge(page, error, bytes, media, length, model_[page].acked, false);
+  return judge(page, error, bytes, media, length, model_[page].acked, false, images_from_);
 }
 
 PageState Oracle::superblock_state(const sim::Media& media, std::uint64_t length, std::uint64_t offset) const {

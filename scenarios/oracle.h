@@ -116,8 +116,10 @@ class Oracle {
                                         std::uint64_t floor) const;
   /// Judges what reading page index `page` gave in a recovered file, of which `media` is what the crash left. `error`
   /// is null for an Ok read.
+  /// `images_from`: where the log that was recovered from begins, if that is not what `images_from` said.
   [[nodiscard]] Verdict judge_recovered(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
-                                        const sim::Media& media, std::uint64_t length) const;
+                                        const sim::Media& media, std::uint64_t length,
+                                        std::optional<std::uint64_t> images_from = {}) const;
   /// Judges what reading page index `page` gave in the running process, of whose view `media` is.
   [[nodiscard]] Verdict judge_live(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                                    const sim::Media& media, std::uint64_t length) const;
@@ -175,7 +177,8 @@ class Oracle {
   }
   [[nodiscard]] bool matches(std::size_t page, std::uint64_t lsn, std::span<const std::byte> bytes) const noexcept;
   [[nodiscard]] Verdict judge(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
-                              const sim::Media& media, std::uint64_t length, std::uint64_t floor, bool recovered) const;
+                              const sim::Media& media, std::uint64_t length, std::uint64_t floor, bool recovered,
+                              std::uint64_t images_from) const;
   [[nodiscard]] std::uint64_t effective_floor(std::size_t page, std::uint64_t floor) const noexcept;
   [[nodiscard]] bool promise_kept(const sim::Media& media, std::uint64_t length, std::size_t page,
                                   std::uint64_t floor) const;

@@ -34,6 +34,8 @@ class RealRun final : public Host {
   void judge_write(std::size_t page, const PageError* error) override;
   void judge_sync(const PageError* error, bool poisoned) override;
   bool judge_open(const PageError* error, bool creating, bool interrupted_create) override;
+  bool judge_call(const PageError* error, std::string_view, Owes, Time) override { return error == nullptr; }
+  bool sync_failed() override { return false; }
   void violation(Invariant invariant, const std::string& message) override;
   bool over() override { return !result_.violations.empty(); }
 

@@ -4,14 +4,16 @@
 #include <array>
 
 #include "scenarios/page_file_scenarios.h"
+#include "scenarios/pool_scenarios.h"
 #include "scenarios/redo_recovery.h"
 #include "scenarios/scenario.h"
 
 namespace pagedb::scenarios {
 
 std::span<const Scenario* const> all_scenarios() {
-  static const std::array table = {&page_file_crash(), &page_file_bitrot(), &page_file_misaligned(),
-                                   &page_file_io_errors(), &redo_recovery()};
+  static const std::array table = {
+      &page_file_crash(), &page_file_bitrot(), &page_file_misaligned(), &page_file_io_errors(), &redo_recovery(),
+      &pool_crash(),      &pool_wal(),         &pool_io_errors(),       &pool_small()};
   return table;
 }
 

@@ -177,6 +177,7 @@ void SimRun::fault_injected(std::uint32_t index, const InjectedFault& fault) {
   }
   if (operation_faults_.size() <= fault.fiber) operation_faults_.resize(fault.fiber + 1u);
   operation_faults_[fault.fiber].push_back(index);
+  told_.emplace_back(index, scheduler().now());
 }
 
 void SimRun::operation_begins() {
@@ -184,6 +185,19 @@ void SimRun::operation_begins() {
   if (operation_faults_.size() <= fiber) operation_faults_.resize(fiber + 1u);
   operation_faults_[fiber].clear();
 }
+
+namespace {
+
+bool is_harmless(FaultKind kind) { return kind == FaultKind::short_transfer || kind == FaultKind::transient_error; }
+
+/// Whether an error is what a caller is told of a fault.
+bool names(const PageError& error, const InjectedFault& fault) {
+  if (fault.kind == FaultKind::no_space) return error.code == ErrorCode::no_space;
+  if (fault.kind == FaultKind::short_transfer) return error.code == ErrorCode::short_transfer;
+  return error.code == ErrorCode::io_error && error.sys_errno == fault.sys_errno;
+}
+
+}  // namespace
 
 bool SimRun::explain(const PageError* error, const std::function<bool(const InjectedFault&)>& touches) {
   const std::uint16_t fiber = scheduler().fiber_number();
@@ -193,7 +207,7 @@ bool SimRun::explain(const PageError* error, const std::function<bool(const Inje
   for (const std::uint32_t index : operation_faults_[fiber]) {
     const InjectedFault fault = ledger.faults()[index];
     if (!touches(fault)) continue;
-    const bool harmless = fault.kind == FaultKind::short_transfer || fault.kind == FaultKind::transient_error;
+    const bool harmless = is_harmless(fault.kind);
     if (error == nullptr) {
       ledger.judge(index, harmless || fault.kind == FaultKind::read_error ? Fate::masked : Fate::silent);
       if (!harmless && fault.kind != FaultKind::read_error) {
@@ -202,10 +216,7 @@ bool SimRun::explain(const PageError* error, const std::function<bool(const Inje
       }
       continue;
     }
-    const bool named = fault.kind == FaultKind::no_space ? error->code == ErrorCode::no_space
-                       : fault.kind == FaultKind::short_transfer
-                           ? error->code == ErrorCode::short_transfer
-                           : error->code == ErrorCode::io_error && error->sys_errno == fault.sys_errno;
+    const bool named = names(*error, fault);
     explained |= named;
     ledger.judge(index, named ? Fate::detected : Fate::masked);
   }
@@ -248,6 +259,41 @@ void SimRun::judge_sync(const PageError* error, bool poisoned) {
   const bool shared = error->code == ErrorCode::io_error && flush_failed_ && poisoned;
   judge_error(*error, "sync", explained || shared);
   if (!poisoned) violation(Invariant::typed_errors, "sync failed, and the file does not say that it is poisoned");
+}
+
+bool SimRun::judge_call(const PageError* error, std::string_view what, Owes owes, Time since) {
+  if (over()) return true;
+  faults::Ledger& ledger = worlds_[0]->ledger;
+  if (error == nullptr) {
+    const std::uint16_t fiber = scheduler().fiber_number();
+    if (operation_faults_.size() <= fiber) return true;
+    for (const std::uint32_t index : operation_faults_[fiber]) {
+      const InjectedFault fault = ledger.faults()[index];
+      const bool owed =
+          (owes != Owes::nothing && (fault.kind == FaultKind::write_error || fault.kind == FaultKind::no_space)) ||
+          (owes == Owes::syncs && fault.kind == FaultKind::flush_failure);
+      ledger.judge(index, owed ? Fate::silent : Fate::masked);
+      if (owed)
+        violation(Invariant::typed_errors, fmt::format("{} at byte {} was injected, and {} returned Ok",
+                                                       faults::name(fault.kind), fault.offset, what));
+    }
+    return true;
+  }
+  if (error->code == ErrorCode::poisoned) return flush_failed_;
+  // Whoever waits for another one's request shares its failure, also if that came just before.
+  constexpr Time kJustBefore = std::chrono::milliseconds(1);
+  const std::uint64_t begin = error->page.value << oracle_.page_size().shift(),
+                      end = begin + oracle_.page_size().bytes();
+  bool explained = false;
+  for (std::size_t i = told_.size(); i-- > 0 && told_[i].second + kJustBefore >= since;) {
+    const InjectedFault fault = ledger.faults()[told_[i].first];
+    const bool elsewhere =
+        error->has_page && fault.size != 0 && (fault.offset >= end || begin >= fault.offset + fault.size);
+    if (elsewhere || !names(*error, fault)) continue;
+    ledger.judge(told_[i].first, Fate::detected);
+    explained = true;
+  }
+  return explained;
 }
 
 bool SimRun::judge_open(const PageError* error, bool creating, bool interrupted_create) {

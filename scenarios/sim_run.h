@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/aligned_buffer.h"
@@ -59,6 +60,8 @@ class SimRun final : public Host, public sim::DiskObserver {
   void judge_write(std::size_t page, const PageError* error) override;
   void judge_sync(const PageError* error, bool poisoned) override;
   bool judge_open(const PageError* error, bool creating, bool interrupted_create) override;
+  bool judge_call(const PageError* error, std::string_view what, Owes owes, Time since) override;
+  bool sync_failed() override { return flush_failed_; }
   void violation(Invariant invariant, const std::string& message) override;
   bool over() override;
 
@@ -98,6 +101,7 @@ class SimRun final : public Host, public sim::DiskObserver {
   std::array<std::unique_ptr<World>, 3> worlds_;  // the trunk's, a recovery's, a nested recovery's
   Oracle oracle_;
   std::vector<std::vector<std::uint32_t>> operation_faults_;  // by fiber: faults injected since its operation began
+  std::vector<std::pair<std::uint32_t, Time>> told_;          // faults that some caller was told of, and when
   StateSet seen_;
   sim::Crash crash_;
   std::uint64_t branches_ = 0;

@@ -45,6 +45,7 @@ class PageFileSubject final : public Subject {
     const EngineScope engine;
     return file_->open_report();
   }
+  PageStore& store() override { return *file_; }
 
  private:
   std::unique_ptr<PageFile> file_;
@@ -69,6 +70,12 @@ class ProductionEngine final : public Engine {
 };
 
 }  // namespace
+
+Result<std::unique_ptr<BufferPool>> Engine::make_pool(Scheduler& scheduler, Subject& subject,
+                                                      const BufferPoolOptions& options) const {
+  const EngineScope engine;
+  return BufferPool::create(scheduler, subject.store(), options);
+}
 
 const Engine& production_engine() {
   static const ProductionEngine engine;

@@ -3,13 +3,15 @@
 // Subject: the page store under test, as the workloads see it.
 //
 // The production one is pagedb::PageFile, through its public header and nothing else. Tests put deliberately wrong ones
-// here, to show that each invariant fires; an engine of your own fits as well.
+// here, to show that each invariant fires; an engine of your own fits as well. Buffer pools are the production ones,
+// made by the engine over the subject's store.
 #pragma once
 
 #include <memory>
 #include <span>
 #include <string>
 
+#include "engine/buffer_pool.h"
 #include "engine/error.h"
 #include "engine/io/backend.h"
 #include "engine/page_file.h"
@@ -29,6 +31,8 @@ class Subject {
   [[nodiscard]] virtual Result<void> sync() = 0;
   [[nodiscard]] virtual bool poisoned() const = 0;
   [[nodiscard]] virtual OpenReport open_report() const = 0;
+  /// The same file, as a buffer pool takes it.
+  [[nodiscard]] virtual PageStore& store() = 0;
 };
 
 /// Makes and opens page stores.
@@ -41,6 +45,9 @@ class Engine {
   [[nodiscard]] virtual Result<std::unique_ptr<Subject>> open(Scheduler& scheduler, IoBackend& backend,
                                                               const std::string& path,
                                                               const OpenOptions& options) const = 0;
+  /// A buffer pool over `subject`.
+  [[nodiscard]] virtual Result<std::unique_ptr<BufferPool>> make_pool(Scheduler& scheduler, Subject& subject,
+                                                                      const BufferPoolOptions& options) const;
 };
 
 /// The engine that ships.
