@@ -45,6 +45,12 @@ struct BufferPool::Impl {
   }
   /// Waits until every exclusive guard that is alive now is released, and returns the highest LSN of a dirty page.
   [[nodiscard]] Lsn pass_by_writers() noexcept;
+  /// The log is durable up to `begin`, also where no page needed it: else it could end below `begin` after a crash, and
+  /// number new records so that recovery would pass them over.
+  [[nodiscard]] Result<void> log_below(Lsn begin) noexcept {
+    if (options.log == nullptr || begin.value == 0) return {};
+    return options.log->ensure_durable({begin.value - 1});
+  }
   void stop_tasks() noexcept {
     write_back.stop_background();
     prefetcher.stop();
@@ -313,6 +319,8 @@ Result<Lsn> BufferPool::checkpoint(Lsn begin) noexcept {
   Result<Lsn> result = begin;
   if (const auto flushed = impl.write_back.flush_all(); !flushed) {
     result = failure(flushed.error());
+  } else if (const auto logged = impl.log_below(begin); !logged) {
+    result = failure(logged.error());
   } else {
     const std::uint32_t epoch = impl.write_back.epoch_begins();
     if (const auto committed = impl.store.commit_redo_from(begin); !committed) {

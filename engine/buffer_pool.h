@@ -179,7 +179,7 @@ class BufferPool {
   /// The checkpoint protocol, in one place. `begin` is the log's next unassigned LSN at some moment before the call.
   ///
   /// 1. From now on every first change of a page needs a full image in the log (`ExclusiveGuard::full_image_due`).
-  /// 2. Every page that is dirty now is written, and the store synced.
+  /// 2. Every page that is dirty now is written, the log made durable below `begin`, and the store synced.
   /// 3. The store commits `redo_from = begin` (PageStore::commit_redo_from).
   ///
   /// Ok: returns `begin`; the log below it may be cut. An error: the log must be kept; a later checkpoint tries again.
