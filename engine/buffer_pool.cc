@@ -294,7 +294,7 @@ Lsn BufferPool::Impl::pass_by_writers() noexcept {
     const std::uint64_t state = table.state(frame).load(std::memory_order_seq_cst);
     if ((state & (frame_state::kExclusive | frame_state::kDirty)) == 0) continue;
     const PageId id = table.page_of(frame);
-    if (id.value == detail::kNoPage || !table.share(frame, id).held) continue;
+    if (id.value == detail::kNoPage || !table.share_ahead(frame, id)) continue;
     highest = std::max(highest, page_lsn({table.memory_of(frame), table.page_bytes()}));
     table.unlatch_shared(frame);
   }

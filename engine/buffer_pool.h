@@ -160,7 +160,10 @@ class BufferPool {
   }
   /// The same with a hint, as `fetch`.
   [[nodiscard]] Result<void> read(PageId id, std::size_t offset, std::span<std::byte> to, FrameHint& hint) noexcept {
-    if (auto guard = fetch_optimistic(id, hint); guard && guard->copy(offset, to)) [[likely]]
+    const auto guard = fetch_optimistic(id, hint);
+    if (!guard) [[unlikely]]
+      return failure(guard.error());
+    if (guard->copy(offset, to)) [[likely]]
       return {};
     return read_slow(id, offset, to);
   }

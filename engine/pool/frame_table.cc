@@ -61,9 +61,9 @@ std::size_t FrameTable::memory_bytes() const noexcept {
   return sizeof(Parts) + heads_count_ * sizeof heads_[0] + frames_ * (sizeof infos_[0] + sizeof states_[0]);
 }
 
-Latched FrameTable::share(std::uint32_t frame, PageId id) noexcept {
+Latched FrameTable::share(std::uint32_t frame, PageId id, bool ahead) noexcept {
   sync::Atomic<std::uint64_t>& word = states_[frame];
-  bool queued = false;  // who has waited once does not queue up behind writers again
+  bool queued = ahead;  // who has waited once does not queue up behind writers again
   LatchWaits::Woken woken;
   word.fetch_add(kPin, std::memory_order_acquire);
   std::uint64_t state = word.load(std::memory_order_acquire);
@@ -76,7 +76,7 @@ Latched FrameTable::share(std::uint32_t frame, PageId id) noexcept {
       PAGEDB_CHECK((state & kSharedFull) == 0, "half a million guards of one page");
       if (!word.compare_exchange_weak(state, state + kShared - kPin, std::memory_order_acquire)) continue;
       if (holds(frame, id)) {
-        note_use(infos_[frame]);
+        if (!ahead) note_use(infos_[frame]);
         return {.held = true};
       }
       unlatch_shared(frame);

@@ -145,8 +145,11 @@ class FrameTable {
     return false;
   }
   /// Latches `frame` shared, or exclusively, and waits for that as long as it takes.
-  [[nodiscard]] Latched share(std::uint32_t frame, PageId id) noexcept;
+  [[nodiscard]] Latched share(std::uint32_t frame, PageId id) noexcept { return share(frame, id, false); }
   [[nodiscard]] Latched exclude(std::uint32_t frame, PageId id) noexcept;
+  /// Latches `frame` shared for the pool's own purposes, which is no use of the page. It goes ahead of writers that
+  /// wait: the task may share the page already, and they wait for that.
+  [[nodiscard]] bool share_ahead(std::uint32_t frame, PageId id) noexcept { return share(frame, id, true).held; }
   /// Latches `frame` exclusively if that needs no waiting and it holds `id`.
   [[nodiscard]] bool try_exclude(std::uint32_t frame, PageId id) noexcept;
   /// Turns the only shared latch into an exclusive one. False: it is not the only one, or somebody waits.
@@ -228,6 +231,7 @@ class FrameTable {
     if (uses < kUsesMax) [[unlikely]]
       info.uses.store(static_cast<std::uint8_t>(uses + 1), std::memory_order_relaxed);
   }
+  [[nodiscard]] Latched share(std::uint32_t frame, PageId id, bool ahead) noexcept;
   void take_back_share(std::uint32_t frame) noexcept {
     const std::uint64_t before = states_[frame].fetch_sub(frame_state::kShared, std::memory_order_release);
     PAGEDB_CHECK((before & frame_state::kSharedFull) == 0, "half a million guards of one page");

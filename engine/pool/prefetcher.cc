@@ -69,7 +69,8 @@ bool Prefetcher::read_batch() noexcept {
   if (!next(id)) return false;
   activity_.fetch_add(1, std::memory_order_acq_rel);
   std::size_t count = 0;
-  bool room = true;  // once there is none, the rest is not worth another sweep
+  // Once there is no room, the rest is not worth another sweep. Nothing is evicted for a read that cannot be.
+  bool room = !store_.poisoned();
   for (bool more = true; more; more = count < batch_ && next(id)) {
     if (!room || id.value == kNoPage || residency_.find(id) != kNoFrame) continue;
     const std::uint32_t frame = residency_.sweep({}).frame;

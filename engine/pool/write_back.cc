@@ -140,7 +140,7 @@ Result<void> WriteBack::flush(PageId id) noexcept {
     idle_lanes_.give(lane);
     if (!written || target.outcome == Outcome::written) return written;
     // Whoever was in the way: wait for them without a lane.
-    if (target.outcome == Outcome::busy && table_.share(target.frame, id).held) {
+    if (target.outcome == Outcome::busy && table_.share_ahead(target.frame, id)) {
       table_.wait_while_writing(target.frame);
       table_.unlatch_shared(target.frame);
     }
