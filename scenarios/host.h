@@ -52,6 +52,8 @@ class Host {
   /// Judges the result of a call on a buffer pool (null: Ok) that began at `since`, and whose requests may have been
   /// made by any task. False: it failed, and no fault explains how.
   [[nodiscard]] virtual bool judge_call(const PageError* error, std::string_view what, Owes owes, Time since) = 0;
+  /// A flush that had to write version `lsn` of page index `page` has returned Ok.
+  virtual void judge_flushed(std::size_t page, std::uint64_t lsn) = 0;
   /// Whether a sync of the page file has failed since it was opened, also if nobody was told yet.
   [[nodiscard]] virtual bool sync_failed() = 0;
   /// Takes a violation.

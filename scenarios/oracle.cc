@@ -408,6 +408,15 @@ Verdict Oracle::judge_live(std::size_t page, const PageError* error, std::span<c
   return judge(page, error, bytes, media, length, model_[page].acked, false, images_from_);
 }
 
+Verdict Oracle::judge_flushed(std::size_t page, std::uint64_t lsn, const sim::Media& media,
+                              std::uint64_t length) const {
+  std::uint64_t found = 0;
+  const PageState there = look(media, length, page, lsn, found);
+  if (there != PageState::stale && there != PageState::absent) return {};  // torn: a newer one is under way
+  return broken(Invariant::durability, page,
+                fmt::format("a flush of lsn {} returned Ok, but what was written is lsn {}", lsn, found));
+}
+
 PageState Oracle::superblock_state(const sim::Media& media, std::uint64_t length, std::uint64_t offset) const {
   if (offset + page_size_.bytes() > length) return PageState::absent;
   const sim::WriteRecord* first = media.record(offset / kSectorBytes);

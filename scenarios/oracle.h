@@ -123,6 +123,9 @@ class Oracle {
   /// Judges what reading page index `page` gave in the running process, of whose view `media` is.
   [[nodiscard]] Verdict judge_live(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                                    const sim::Media& media, std::uint64_t length) const;
+  /// Judges a flush that had to write version `lsn` of page index `page` and returned Ok.
+  [[nodiscard]] Verdict judge_flushed(std::size_t page, std::uint64_t lsn, const sim::Media& media,
+                                      std::uint64_t length) const;
   /// Judges how opening the file ended. `media` is what stands in it; null: there is no such file. `finished`: open was
   /// asked to finish an interrupted create, and `media` shows the file afterwards.
   [[nodiscard]] Verdict judge_open(const PageError* error, bool interrupted_create, const sim::Media* media,

@@ -56,10 +56,14 @@ void PoolClient::run() {
 void PoolClient::operation(std::uint32_t kind, sim::Span& span) {
   if (kind < 16) return read_shared(span);
   if (kind < 21) return read_copy(span);
-  if (kind < 38) return change(span, draw_page(span), false);
-  if (kind < 42) return change(span, draw_page(span), true);
-  if (kind < 46) return flush(span);
-  if (kind < 48) return flush_all();
+  if (kind < 36) return change(span, draw_page(span), false);
+  if (kind < 40) return change(span, draw_page(span), true);
+  if (kind < 44) return flush(span);
+  if (kind < 46) return flush_all();
+  if (kind < 49) {  // as whoever commits without a log does
+    flush(span);
+    return sync();
+  }
   if (kind < 52) return shared_.log != nullptr ? flush_log() : sync();
   if (kind < 55) return checkpoint(span);
   if (kind < 58) return prefetch(span);
@@ -70,9 +74,11 @@ void PoolClient::operation(std::uint32_t kind, sim::Span& span) {
 
 std::size_t PoolClient::draw_page(sim::Span& span) {
   const auto pages = static_cast<std::uint32_t>(shared_.host.oracle().pages().size());
-  // Half of the traffic goes to an eighth of the pages, so that tasks meet.
-  const std::uint32_t spread = shared_.host.choices().draw(span, sim::Site::op_size, 2) == 0 ? pages / 8 : pages;
-  return shared_.host.choices().draw(span, sim::Site::op_page, spread);
+  // So that tasks meet: half of the traffic goes to an eighth of the pages, some of it to where somebody else just was.
+  const std::uint32_t where = shared_.host.choices().draw(span, sim::Site::op_size, 6);
+  if (where == 5) return shared_.last_page;
+  shared_.last_page = shared_.host.choices().draw(span, sim::Site::op_page, where < 3 ? pages / 8 : pages);
+  return shared_.last_page;
 }
 
 void PoolClient::pause(sim::Span& span) {
@@ -289,7 +295,9 @@ void PoolClient::acknowledge(const Result<void>& result, std::span<const PoolMod
   if (!result || shared_.host.sync_failed()) return;
   Oracle& oracle = shared_.host.oracle();
   for (const PoolModel::Covered& what : covered) {
-    if (shared_.model.holds(what) && oracle.acknowledged(what.page) < what.lsn) oracle.returned(what.lsn, true);
+    if (!shared_.model.holds(what) || oracle.acknowledged(what.page) >= what.lsn) continue;
+    shared_.host.judge_flushed(what.page, what.lsn);
+    oracle.returned(what.lsn, true);
   }
 }
 

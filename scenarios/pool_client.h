@@ -29,6 +29,7 @@ struct PoolShared {
   RedoLog* log;  // null: none
   std::uint32_t operations_left;
   bool checkpointing = false;
+  std::size_t last_page = 0;  // that anybody drew
 };
 
 /// Calls the engine, watched for races.

@@ -61,7 +61,8 @@ class PoolScenario final : public Scenario {
 };
 
 const Plot kCrash{.name = "pool_crash",
-                  .summary = "fibers use a buffer pool; crash at every I/O boundary, reopen, verify every page"};
+                  .summary = "fibers use a buffer pool; crash at every I/O boundary, reopen, verify every page",
+                  .shape = {.frames_min = 6, .frames_max = 16}};
 
 const Plot kWal{.name = "pool_wal",
                 .summary = "the same with a redo log of images and deltas; what the log holds must come back",

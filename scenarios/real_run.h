@@ -35,6 +35,7 @@ class RealRun final : public Host {
   void judge_sync(const PageError* error, bool poisoned) override;
   bool judge_open(const PageError* error, bool creating, bool interrupted_create) override;
   bool judge_call(const PageError* error, std::string_view, Owes, Time) override { return error == nullptr; }
+  void judge_flushed(std::size_t, std::uint64_t) override {}
   bool sync_failed() override { return false; }
   void violation(Invariant invariant, const std::string& message) override;
   bool over() override { return !result_.violations.empty(); }

@@ -296,6 +296,12 @@ bool SimRun::judge_call(const PageError* error, std::string_view what, Owes owes
   return explained;
 }
 
+void SimRun::judge_flushed(std::size_t page, std::uint64_t lsn) {
+  if (over()) return;
+  const sim::FileState* file = page_file(worlds_[0]->disk);
+  report(oracle_.judge_flushed(page, lsn, file->current, file->length));
+}
+
 bool SimRun::judge_open(const PageError* error, bool creating, bool interrupted_create) {
   if (over()) return false;
   const bool explained = explain(error, [](const InjectedFault&) { return true; });

@@ -61,6 +61,7 @@ class SimRun final : public Host, public sim::DiskObserver {
   void judge_sync(const PageError* error, bool poisoned) override;
   bool judge_open(const PageError* error, bool creating, bool interrupted_create) override;
   bool judge_call(const PageError* error, std::string_view what, Owes owes, Time since) override;
+  void judge_flushed(std::size_t page, std::uint64_t lsn) override;
   bool sync_failed() override { return flush_failed_; }
   void violation(Invariant invariant, const std::string& message) override;
   bool over() override;
