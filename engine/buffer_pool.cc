@@ -38,9 +38,10 @@ struct BufferPool::Impl {
   [[nodiscard]] Result<std::uint32_t> claim(PageId id) noexcept;
   /// Reads `id` into a frame of its own and holds it; kNoFrame as above.
   [[nodiscard]] Result<std::uint32_t> load(PageId id, Residency::Hold hold) noexcept;
-  /// The frame in which `id` was found by a walk, or under the lock.
-  [[nodiscard]] std::uint32_t find(PageId id) noexcept {
-    const std::uint32_t frame = table.find(id);
+  /// The frame in which `id` was found by a walk, or under the lock. `again`: only under the lock, which waits for
+  /// whoever is taking the page out of the frame that the walk found before.
+  [[nodiscard]] std::uint32_t find(PageId id, bool again) noexcept {
+    const std::uint32_t frame = again ? kNoFrame : table.find(id);
     return frame != kNoFrame ? frame : residency.find(id);
   }
   /// Waits until every exclusive guard that is alive now is released, and returns the highest LSN of a dirty page.
@@ -190,8 +191,8 @@ Result<std::uint32_t> BufferPool::Impl::load(PageId id, Residency::Hold hold) no
 }
 
 Result<SharedGuard> BufferPool::fetch_slow(PageId id) noexcept {
-  while (true) {
-    std::uint32_t frame = impl_->find(id);
+  for (bool again = false;; again = true) {
+    const std::uint32_t frame = impl_->find(id, again);
     if (frame == kNoFrame) {
       const auto loaded = impl_->load(id, Residency::Hold::shared);
       if (!loaded) return failure(loaded.error());
@@ -206,8 +207,8 @@ Result<SharedGuard> BufferPool::fetch_slow(PageId id) noexcept {
 
 Result<ExclusiveGuard> BufferPool::fetch_exclusive(PageId id) noexcept {
   if (auto allowed = impl_->store.may_write(id); !allowed) return failure(allowed.error());
-  while (true) {
-    std::uint32_t frame = impl_->find(id);
+  for (bool again = false;; again = true) {
+    const std::uint32_t frame = impl_->find(id, again);
     if (frame == kNoFrame) {
       const auto loaded = impl_->load(id, Residency::Hold::exclusive);
       if (!loaded) return failure(loaded.error());
@@ -223,8 +224,8 @@ Result<ExclusiveGuard> BufferPool::fetch_exclusive(PageId id) noexcept {
 
 Result<ExclusiveGuard> BufferPool::new_page(PageId id) noexcept {
   if (auto allowed = impl_->store.may_write(id); !allowed) return failure(allowed.error());
-  while (true) {
-    std::uint32_t frame = impl_->find(id);
+  for (bool again = false;; again = true) {
+    const std::uint32_t frame = impl_->find(id, again);
     if (frame == kNoFrame) {
       const auto claimed = impl_->claim(id);
       if (!claimed) return failure(claimed.error());
