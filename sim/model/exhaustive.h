@@ -60,6 +60,8 @@ class Exhaustive final : public Policy {
 
   /// Nothing was left out but what the head of this file says.
   [[nodiscard]] bool complete() const noexcept { return complete_; }
+  /// The execution that is running, or the last one, is equivalent to another one.
+  [[nodiscard]] bool given_up() const noexcept { return given_up_; }
   /// Schedules run to their end in the last pass.
   [[nodiscard]] std::uint64_t schedules() const noexcept { return schedules_; }
   /// Schedules given up in the last pass as equivalent to another one.
