@@ -285,6 +285,35 @@ TEST(Weather, RedoBringsPagesBack) {
   expect_fates(counters, {Fate::void_, Fate::masked, Fate::repaired});
 }
 
+TEST(Weather, PoolCrashIsPowerLossAndNothingElse) {
+  for (const std::string_view name : {"pool_crash", "pool_small"}) {
+    SCOPED_TRACE(name);
+    const Counters counters = add_up(named(name), 10, "nvme-512");
+    expect_kinds(counters, kCrashKinds);
+    expect_no_kinds(counters, kMediaKinds);
+    expect_no_kinds(counters, kCallKinds);
+    expect_fates(counters, {Fate::void_, Fate::detected});
+  }
+}
+
+TEST(Weather, PoolWalBringsEveryPageBack) {
+  const Counters counters = add_up(named("pool_wal"), 20, "nvme-512");
+  expect_kinds(counters, kCrashKinds);
+  expect_no_kinds(counters, kMediaKinds);
+  expect_no_kinds(counters, kCallKinds);
+  expect_fates(counters, {Fate::void_, Fate::repaired});
+  for (const Fate fate : {Fate::detected, Fate::excused, Fate::silent})
+    EXPECT_EQ(counters.fates[static_cast<std::size_t>(fate)], 0u) << "the log holds all that a crash can take";
+}
+
+TEST(Weather, PoolIoErrorsFailCallsInEveryWay) {
+  const Counters counters = add_up(named("pool_io_errors"), 40, "nvme-512");
+  expect_kinds(counters, kCrashKinds);
+  expect_kinds(counters, kCallKinds);
+  expect_no_kinds(counters, kMediaKinds);
+  expect_fates(counters, {Fate::void_, Fate::masked, Fate::detected});
+}
+
 // A recovery extended the file over a hole, and what a cut read-modify-write had left past its end showed in it.
 TEST(Weather, RedoMeetsNoDamageThatLayPastTheEndOfTheFile) {
   for (const std::uint64_t seed : {13u, 16u, 52u, 59u}) {
