@@ -31,7 +31,7 @@ PoolClient::Call::Call(PoolShared& shared) : frame(shared.model), since(shared.h
 }
 
 PoolClient::PoolClient(PoolShared& shared, std::uint32_t number, std::uint32_t round)
-    : shared_(shared), number_(number), span_(shared.host.span(), kClient, std::uint64_t{round} << 32 | number) {
+    : shared_(shared), span_(shared.host.span(), kClient, std::uint64_t{round} << 32 | number) {
   auto memory = AlignedBuffer::allocate(shared.host.oracle().page_size().bytes());
   PAGEDB_CHECK(memory.has_value(), "the harness needs memory for a page");
   copy_ = std::move(*memory);

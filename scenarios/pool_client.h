@@ -87,7 +87,6 @@ class PoolClient {
   void must_be_poisoned(const Result<void>& result, std::string_view what);
 
   PoolShared& shared_;
-  std::uint32_t number_;
   sim::Span span_;
   AlignedBuffer copy_;  // a page
 };
