@@ -27,7 +27,10 @@ TEST(PeerDefect01, NoUpdateIsLostWhenMarkingRacesWithFlushing) {
       world.change(7, trial);
       written = true;
     });
-    while (!written) must(world.pool->flush(PageId{7}));
+    while (!written) {
+      must(world.pool->flush(PageId{7}));
+      std::this_thread::yield();
+    }
     writer.join();
     must(world.pool->checkpoint(Lsn{world.last_lsn + 1}));
     ASSERT_EQ(world.store.durable(7), trial);
@@ -151,7 +154,8 @@ TEST(PeerDefect13, AnEvictionThatMustWriteStopsNobodyElse) {
 }
 
 // "100,000 referenced frames, one miss: 1.03 ms clock sweep under the mutex." The bound on the work is tested in
-// engine/pool/replacement_test.cc; here, that a miss in such a pool is no slower than in one a thousandth of the size.
+// engine/pool/replacement_test.cc; here, that a miss in such a pool is not much slower than in one a hundredth of the
+// size.
 TEST(PeerDefect15, AMissInALargeHotPoolIsNotSlow) {
   const auto miss_time = [](std::uint32_t frames) {
     PoolWorld world(frames);
@@ -172,8 +176,8 @@ TEST(PeerDefect15, AMissInALargeHotPoolIsNotSlow) {
     }
     return best;
   };
-  const Time small = miss_time(100), large = miss_time(50'000);
-  EXPECT_LT(large, 20 * small + std::chrono::microseconds(100));
+  const Time small = miss_time(100), large = miss_time(10'000);
+  EXPECT_LT(large, 10 * small + std::chrono::microseconds(100));
 }
 
 // "A file shared by pool and allocator: each consumes the other's one-shot sync error."
