@@ -60,6 +60,10 @@ std::uint32_t reference_crc32c(std::uint32_t crc, std::span<const std::byte> byt
   return ~crc_by_bits(~crc, bytes);
 }
 
+bool all_zero(std::span<const std::byte> bytes) noexcept {
+  return bytes.front() == std::byte{} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
 std::optional<ReferencePage> decode_page(std::span<const std::byte> page) noexcept {
   if (page.size() < 4096) return std::nullopt;
   if (load<std::uint32_t>(page, 0) != 0x42444750u) return std::nullopt;  // "PGDB"

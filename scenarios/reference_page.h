@@ -32,6 +32,12 @@ struct ReferenceSuperblock {
   std::uint64_t redo_from = 0;  // the LSN from which recovery reads the log
 };
 
+/// Where superblocks stand, in bytes.
+inline constexpr std::uint64_t kSuperblockOffsets[] = {0, 1u << 20};
+
+/// Whether `bytes`, at least one, are all zero.
+[[nodiscard]] bool all_zero(std::span<const std::byte> bytes) noexcept;
+
 /// Decodes a superblock that stands at byte `offset` of its file.
 [[nodiscard]] std::optional<ReferenceSuperblock> decode_superblock_page(std::span<const std::byte> page,
                                                                         std::uint64_t offset) noexcept;
