@@ -10,10 +10,11 @@
 namespace pagedb::scenarios {
 namespace {
 
-enum SpanKind : std::uint32_t { kClient = 501, kOperation };
+enum SpanKind : std::uint32_t { kClient = 501, kOperation, kBarrier };
 
 constexpr std::size_t kHeader = 32;
 constexpr std::uint32_t kKinds = 64;
+constexpr int kRefused = 7777;                 // no errno of any system
 constexpr std::uint32_t kLooksAtPoisoned = 6;  // operations of a fiber after the file was poisoned
 
 const PageError* error_of(const Result<void>& result) { return result ? nullptr : &result.error(); }
@@ -25,6 +26,19 @@ Result<void> without_value(const Result<Guard>& result) {
 }
 
 }  // namespace
+
+FickleBarrier::FickleBarrier(Host& host, RedoLog& log) : host_(host), log_(log), span_(host.span(), kBarrier, 0) {}
+
+Result<void> FickleBarrier::ensure_durable(Lsn lsn) noexcept {
+  const sim::HarnessScope scope;
+  if (host_.choices().chance(span_, sim::Site::io_fault, 1, 32))
+    return failure(PageError{.code = ErrorCode::no_space, .sys_errno = kRefused});
+  return log_.ensure_durable(lsn);
+}
+
+bool FickleBarrier::made(const PageError& error) noexcept {
+  return error.code == ErrorCode::no_space && error.sys_errno == kRefused;
+}
 
 PoolClient::Call::Call(PoolShared& shared) : frame(shared.model), since(shared.host.scheduler().now()) {
   shared.host.operation_begins();
@@ -55,7 +69,8 @@ void PoolClient::run() {
 
 void PoolClient::operation(std::uint32_t kind, sim::Span& span) {
   if (kind < 16) return read_shared(span);
-  if (kind < 21) return read_copy(span);
+  if (kind < 19) return read_copy(span);
+  if (kind < 21) return read_optimistic(span);
   if (kind < 36) return change(span, draw_page(span), false);
   if (kind < 40) return change(span, draw_page(span), true);
   if (kind < 44) return flush(span);
@@ -93,7 +108,9 @@ void PoolClient::maybe_pause(sim::Span& span) {
 // ---- judging
 
 void PoolClient::judge(const Result<void>& result, std::string_view what, Owes owes, Time since) {
-  if (shared_.host.judge_call(error_of(result), what, owes, since)) return;
+  if (shared_.host.judge_call(error_of(result), what, owes, since) ||
+      (shared_.log != nullptr && !result && FickleBarrier::made(result.error())))
+    return;
   shared_.host.violation(Invariant::typed_errors, fmt::format("{} failed, and no injected fault explains it: {}", what,
                                                               result.error().message()));
 }
@@ -125,6 +142,7 @@ bool PoolClient::judge_error(std::size_t page, const PageError& error, const Poo
     }
     return false;
   }
+  if (shared_.log != nullptr && FickleBarrier::made(error)) return false;
   if (shared_.host.judge_call(&error, "a fetch", Owes::nothing, call.since)) return false;
   const bool unwritten = error.code == ErrorCode::never_written || error.code == ErrorCode::beyond_end;
   if (unwritten && before.known && before.lsn == 0) return true;
@@ -195,6 +213,37 @@ void PoolClient::read_copy(sim::Span& span) {
   }
   static_cast<void>(shared_.host.judge_call(nullptr, "a read", Owes::nothing, call.since));
   judge_bytes(page, copy_.span(), before.known ? before.lsn : 0);
+}
+
+void PoolClient::read_optimistic(sim::Span& span) {
+  const std::size_t page = draw_page(span);
+  if (shared_.model.page(page).being_dropped) return;
+  const PoolModel::Use use(shared_.model, page);
+  const PoolModel::Page before = shared_.model.page(page);
+  const Call call(shared_);
+  const auto guard = in_engine([&] { return shared_.pool.fetch_optimistic(id(page)); });
+  if (!guard) {
+    static_cast<void>(judge_error(page, guard.error(), before, call));
+    return;
+  }
+  static_cast<void>(shared_.host.judge_call(nullptr, "a fetch", Owes::nothing, call.since));
+  // It is as it was, or says that it is not.
+  const PoolModel::Page then = shared_.model.page(page);
+  pause(span);
+  if (!in_engine([&] { return guard->copy(0, copy_.span()); })) return;
+  if (!then.known) return judge_bytes(page, copy_.span(), 0);
+  judge_bytes(page, copy_.span(), then.lsn);
+  if (shared_.model.page(page).lsn != then.lsn && !shared_.host.over())
+    shared_.host.violation(Invariant::integrity, "an optimistic read did not notice a change");
+  maybe_pause(span);
+  if (shared_.host.choices().draw(span, sim::Site::op_kind, 2) == 0) {
+    auto shared = in_engine([&] { return guard->try_shared(); });
+    if (shared) judge_bytes(page, shared.page(), shared_.model.page(page).lsn);
+    return in_engine([&] { shared.release(); });
+  }
+  auto exclusive = in_engine([&] { return guard->try_exclusive(); });
+  if (exclusive) static_cast<void>(apply(span, page, false, exclusive));
+  in_engine([&] { exclusive.release(); });
 }
 
 // ---- changing

@@ -19,6 +19,20 @@
 
 namespace pagedb::scenarios {
 
+/// The log's barrier, which now and then refuses: then nothing may be written, and whoever wanted it hears of it.
+class FickleBarrier final : public LogBarrier {
+ public:
+  FickleBarrier(Host& host, RedoLog& log);
+  Result<void> ensure_durable(Lsn lsn) noexcept override;
+  /// Whether an error is one of its own.
+  [[nodiscard]] static bool made(const PageError& error) noexcept;
+
+ private:
+  Host& host_;
+  RedoLog& log_;
+  sim::Span span_;
+};
+
 /// What the fibers share.
 struct PoolShared {
   Host& host;
@@ -58,6 +72,7 @@ class PoolClient {
   void operation(std::uint32_t kind, sim::Span& span);
   void read_shared(sim::Span& span);
   void read_copy(sim::Span& span);
+  void read_optimistic(sim::Span& span);
   void change(sim::Span& span, std::size_t page, bool fresh);
   bool apply(sim::Span& span, std::size_t page, bool fresh, ExclusiveGuard& guard);
   void log_change(std::size_t page, std::uint64_t lsn, std::uint64_t previous, bool image, std::size_t offset,

@@ -2,6 +2,7 @@
 #include "scenarios/pool_workload.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@ enum SpanKind : std::uint32_t { kRound = 551 };
 constexpr unsigned kCloseAttempts = 3;
 
 /// How this run's pool is made. Zero draws: the smallest pool, with nothing in the background.
-BufferPoolOptions draw_options(Host& host, const PoolShape& shape, RedoLog* log, sim::Span& span) {
+BufferPoolOptions draw_options(Host& host, const PoolShape& shape, LogBarrier* log, sim::Span& span) {
   sim::Choices& choices = host.choices();
   BufferPoolOptions options;
   options.frames = shape.frames_min + choices.draw(span, sim::Site::plan, shape.frames_max - shape.frames_min + 1);
@@ -43,7 +44,8 @@ void end_pool(PoolShared& shared, bool give_up) {
     const Time since = host.scheduler().now();
     const Result<void> closed = in_engine([&] { return shared.pool.close(); });
     const PageError* error = closed ? nullptr : &closed.error();
-    if (!host.judge_call(error, "close", Owes::syncs, since))
+    const bool refused = error != nullptr && shared.log != nullptr && FickleBarrier::made(*error);
+    if (!refused && !host.judge_call(error, "close", Owes::syncs, since))
       host.violation(Invariant::typed_errors, "close failed, and no injected fault explains it: " + error->message());
     if (!closed) continue;
     for (const PoolModel::Covered& what : covered) {
@@ -72,6 +74,8 @@ void run_pool_workload(Host& host, const PoolShape& shape) {
                           [&oracle](std::uint64_t lsn) { oracle.log_durable(lsn); });
     if (log == nullptr) return host.violation(Invariant::liveness, "the log cannot be created");
   }
+  std::optional<FickleBarrier> barrier;
+  if (log != nullptr) barrier.emplace(host, *log);
   PoolModel model(host.oracle().pages().size());
   std::uint32_t operations_left = shape.operations_max;
   for (std::uint32_t round = 0; round < shape.rounds_max && !host.over(); ++round) {
@@ -82,7 +86,8 @@ void run_pool_workload(Host& host, const PoolShape& shape) {
       model.forget();
     }
     sim::Span span(host.span(), kRound, round);
-    auto pool = host.engine().make_pool(host.scheduler(), *file, draw_options(host, shape, log.get(), span));
+    auto pool = host.engine().make_pool(host.scheduler(), *file,
+                                        draw_options(host, shape, barrier ? &*barrier : nullptr, span));
     if (!pool) return host.violation(Invariant::liveness, "a pool cannot be made: " + pool.error().message());
     PoolShared shared{.host = host,
                       .file = *file,
