@@ -85,6 +85,7 @@ inline void order_stores() noexcept {
 __attribute__((no_sanitize("thread"))) inline void racy_copy(std::byte* to, const std::byte* from,
                                                              std::size_t bytes) noexcept {
   using Word [[gnu::may_alias, gnu::aligned(1)]] = std::uint64_t;
+#pragma GCC unroll 8
   for (; bytes >= sizeof(Word); bytes -= sizeof(Word), to += sizeof(Word), from += sizeof(Word)) {
     const std::uint64_t word = *reinterpret_cast<const volatile Word*>(from);
     std::memcpy(to, &word, sizeof word);
