@@ -108,15 +108,25 @@ class BufferPool {
   /// A failed read leaves the pool as it was.
   [[nodiscard]] Result<SharedGuard> fetch(PageId id) noexcept {
     const std::uint32_t frame = table_.find(id);
-    if (frame != detail::kNoFrame && table_.try_share(frame, id)) [[likely]]
-      return SharedGuard(table_, frame);
-    return fetch_slow(id);
+    if (frame != detail::kNoFrame) [[likely]] {
+      const std::byte* const page = table_.memory_of(frame);
+      if (table_.try_share(frame, id)) [[likely]]
+        return SharedGuard(table_, frame, page);
+    }
+    // Not returned as it is: the address of what a hit returns would be known elsewhere, and it could not stay in
+    // registers.
+    auto guard = fetch_slow(id);
+    return guard;
   }
   /// The same, and looks first where `hint` says the page was last; then notes where it is. A hint may be stale, or of
   /// another page: it costs a comparison.
   [[nodiscard]] Result<SharedGuard> fetch(PageId id, FrameHint& hint) noexcept {
-    if (table_.holds(hint.frame, id) && table_.try_share(hint.frame, id)) [[likely]]
-      return SharedGuard(table_, hint.frame);
+    const std::uint32_t frame = hint.frame;
+    if (table_.holds(frame, id)) [[likely]] {
+      const std::byte* const page = table_.memory_of(frame);
+      if (table_.try_share(frame, id)) [[likely]]
+        return SharedGuard(table_, frame, page);
+    }
     auto guard = fetch(id);
     if (guard) hint.frame = guard->frame_;
     return guard;
@@ -138,14 +148,16 @@ class BufferPool {
       if (version != detail::kChanging) [[likely]]
         return OptimisticGuard(table_, frame, version);
     }
-    return fetch_optimistic_slow(id);
+    auto guard = fetch_optimistic_slow(id);
+    return guard;
   }
   /// The same with a hint, as `fetch`.
   [[nodiscard]] Result<OptimisticGuard> fetch_optimistic(PageId id, FrameHint& hint) noexcept {
-    if (table_.holds(hint.frame, id)) [[likely]] {
-      const std::uint64_t version = table_.version_of(hint.frame, id);
+    const std::uint32_t frame = hint.frame;
+    if (frame < table_.frames()) [[likely]] {
+      const std::uint64_t version = table_.version_of(frame, id);
       if (version != detail::kChanging) [[likely]]
-        return OptimisticGuard(table_, hint.frame, version);
+        return OptimisticGuard(table_, frame, version);
     }
     auto guard = fetch_optimistic(id);
     if (guard) hint.frame = guard->frame_;
@@ -155,17 +167,11 @@ class BufferPool {
   /// Copies `to.size()` bytes of page `id` from byte `offset` on, as they were at one moment. Optimistic at first,
   /// under a shared latch when that keeps failing. Errors: as fetch.
   [[nodiscard]] Result<void> read(PageId id, std::size_t offset, std::span<std::byte> to) noexcept {
-    FrameHint hint;
-    return read(id, offset, to, hint);
+    return read_with(fetch_optimistic(id), id, offset, to);
   }
   /// The same with a hint, as `fetch`.
   [[nodiscard]] Result<void> read(PageId id, std::size_t offset, std::span<std::byte> to, FrameHint& hint) noexcept {
-    const auto guard = fetch_optimistic(id, hint);
-    if (!guard) [[unlikely]]
-      return failure(guard.error());
-    if (guard->copy(offset, to)) [[likely]]
-      return {};
-    return read_slow(id, offset, to);
+    return read_with(fetch_optimistic(id, hint), id, offset, to);
   }
 
   /// Writes page `id` if it is in memory and dirty, as it was at some moment after the call began. Ok: written (`sync`
@@ -228,6 +234,14 @@ class BufferPool {
 
   [[nodiscard]] Result<SharedGuard> fetch_slow(PageId id) noexcept;
   [[nodiscard]] Result<OptimisticGuard> fetch_optimistic_slow(PageId id) noexcept;
+  [[nodiscard]] Result<void> read_with(const Result<OptimisticGuard>& guard, PageId id, std::size_t offset,
+                                       std::span<std::byte> to) noexcept {
+    if (!guard) [[unlikely]]
+      return failure(guard.error());
+    if (guard->copy(offset, to)) [[likely]]
+      return {};
+    return read_slow(id, offset, to);
+  }
   [[nodiscard]] Result<void> read_slow(PageId id, std::size_t offset, std::span<std::byte> to) noexcept;
 
   detail::FrameTable table_;

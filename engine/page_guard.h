@@ -79,7 +79,9 @@ class SharedGuard {
   friend class ExclusiveGuard;
   friend class OptimisticGuard;
   SharedGuard(detail::FrameTable& table, std::uint32_t frame) noexcept
-      : table_(&table), frame_(frame), page_(table.memory_of(frame)) {}
+      : SharedGuard(table, frame, table.memory_of(frame)) {}
+  SharedGuard(detail::FrameTable& table, std::uint32_t frame, const std::byte* page) noexcept
+      : table_(&table), frame_(frame), page_(page) {}
   [[nodiscard]] const SharedGuard& held() const noexcept {
     PAGEDB_CHECK(table_ != nullptr, "an empty guard has no page");
     return *this;
@@ -171,6 +173,17 @@ class OptimisticGuard {
  public:
   /// Remembers nothing.
   OptimisticGuard() = default;
+  /// Remembers the same.
+  OptimisticGuard(const OptimisticGuard& other) noexcept
+      : table_(other.table_), frame_(other.frame_), version_(other.version_) {}
+  /// Remembers the same. By members: a copy in wider words would wait for the narrower stores that it reads.
+  OptimisticGuard& operator=(const OptimisticGuard& other) noexcept {
+    table_ = other.table_;
+    frame_ = other.frame_;
+    version_ = other.version_;
+    return *this;
+  }
+  ~OptimisticGuard() = default;
 
   /// Whether it remembers a page.
   [[nodiscard]] explicit operator bool() const noexcept { return table_ != nullptr; }

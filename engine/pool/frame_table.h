@@ -134,9 +134,11 @@ class FrameTable {
 
   /// Latches `frame` shared if that needs no waiting and it holds `id`.
   [[nodiscard]] bool try_share(std::uint32_t frame, PageId id) noexcept {
-    __builtin_prefetch(memory_of(frame));  // a locked instruction waits for what came before it: ask early
-    const std::uint64_t before = states_[frame].fetch_add(frame_state::kShared, std::memory_order_acquire);
+    // A locked instruction waits for what came before it, and what comes after waits for it: ask for the page, and have
+    // every address, before.
+    __builtin_prefetch(memory_of(frame));
     FrameInfo& info = infos_[frame];
+    const std::uint64_t before = states_[frame].fetch_add(frame_state::kShared, std::memory_order_acquire);
     if ((before & frame_state::kNoShare) == 0 && info.page.load(std::memory_order_relaxed) == id.value) [[likely]] {
       note_use(info);
       return true;
