@@ -108,9 +108,6 @@ struct Times {
 bool pool_times(BufferPool& pool, std::span<const PageId> ids, std::span<const std::uint32_t> chosen,
                 std::uint64_t& lsn, Times& times) {
   static const std::vector<std::byte> value(kPageBytes - kPageHeaderBytes, std::byte{0x33});
-  for (const std::uint32_t one : chosen) {  // in memory, as they are when somebody changes them
-    if (!pool.fetch(ids[one])) return false;
-  }
   const std::uint64_t begin = now_ns();
   for (const std::uint32_t one : chosen) {
     auto guard = pool.fetch_exclusive(ids[one]);
@@ -139,9 +136,14 @@ void checkpoint_rows(Report& report, const std::string& directory) {
   DiskFile disk(directory, kFilePages, kDepth);
   BareWriter bare(directory);
   if (!disk.good() || !bare.good()) return report.at_least("files to write to", 0, 1);
-  auto made = BufferPool::create(disk.scheduler(), disk.file(), {.frames = 2 * kDirty, .background_writer = false});
+  auto made = BufferPool::create(disk.scheduler(), disk.file(), {.frames = kFilePages, .background_writer = false});
   if (!made) return report.say(made.error().message());
   BufferPool& pool = **made;
+  for (std::size_t at = 0; at < disk.ids().size(); ++at) {  // all in memory, as the peers have it
+    constexpr std::size_t kAhead = 1024;
+    if (at % kAhead == 0) pool.prefetch(disk.ids().subspan(at, std::min(kAhead, disk.ids().size() - at)));
+    if (!pool.fetch(disk.ids()[at])) return report.at_least("reads without error", 0, 1);
+  }
   std::vector<Durable> databases;
   databases.push_back({"LMDB", "liblmdb-dev", make_lmdb_database(directory, kFilePages), 2});
   databases.push_back(
@@ -151,7 +153,8 @@ void checkpoint_rows(Report& report, const std::string& directory) {
   Sequence sequence(8);
   std::uint64_t lsn = 0;
   std::vector<double> bare_ms, change_ms, checkpoint_ms, over_bare;
-  std::vector<std::vector<double>> peer_ms(databases.size()), commit_ms(databases.size()), over_us(databases.size());
+  std::vector<std::vector<double>> peer_ms(databases.size()), log_ms(databases.size()), commit_ms(databases.size()),
+      over_us(databases.size());
   for (unsigned round = 0; round < kRounds; ++round) {
     const std::vector<std::uint32_t> chosen = choose(sequence, rows);
     const double raw = bare.write(chosen);
@@ -167,10 +170,12 @@ void checkpoint_rows(Report& report, const std::string& directory) {
       std::uint64_t commit_ns = 0;
       const std::uint64_t begin = now_ns();
       if (!databases[i].database->replace(chosen, commit_ns)) return report.at_least("commits without error", 0, 1);
-      const double whole = static_cast<double>(now_ns() - begin) / 1e6;
+      const double logged = static_cast<double>(now_ns() - begin) / 1e6;
       databases[i].database->tidy();
+      const double whole = static_cast<double>(now_ns() - begin) / 1e6;
       peer_ms[i].push_back(whole);
       commit_ms[i].push_back(static_cast<double>(commit_ns) / 1e6);
+      log_ms[i].push_back(logged);
       over_us[i].push_back(whole / (times.change_ms + times.checkpoint_ms));
     }
   }
@@ -183,8 +188,8 @@ void checkpoint_rows(Report& report, const std::string& directory) {
       absent(report, databases[i].name, databases[i].package);
       continue;
     }
-    report.say(text("  %s: one transaction %.1f ms, of that its commit %.1f ms", databases[i].name.c_str(),
-                    median(peer_ms[i]), median(commit_ms[i])));
+    report.say(text("  %s: one transaction %.1f ms (its commit %.1f ms), and with every page at its place %.1f ms",
+                    databases[i].name.c_str(), median(log_ms[i]), median(commit_ms[i]), median(peer_ms[i])));
     report.at_least(databases[i].name + " over changes and checkpoint, time", median(over_us[i]), databases[i].bound);
   }
   if (!pool.close()) report.at_least("a close without error", 0, 1);

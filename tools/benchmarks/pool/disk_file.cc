@@ -38,7 +38,9 @@ bool DiskFile::make(std::uint64_t pages, unsigned queue_depth) {
   file_ = std::move(*made);
   auto memory = AlignedBuffer::allocate(kBatch * PageSize{}.bytes());
   if (!memory) return says(memory.error());
-  std::memset(memory->data(), 0x5A, memory->size());
+  for (std::size_t at = 0; at < memory->size(); at += PageSize{}.bytes()) {
+    std::memset(memory->data() + at + kPageHeaderBytes, 0x5A, PageSize{}.bytes() - kPageHeaderBytes);
+  }
   for (std::uint64_t id = 0; id < pages; ++id) {
     if (!file_->is_reserved(PageId{id})) ids_.push_back(PageId{id});
   }

@@ -142,8 +142,8 @@ std::optional<Reads> fio_reads(const std::string& path) {
 
 // A task that walks random pages and asks for those ahead of it.
 std::optional<Reads> prefetched_reads(BufferPool& pool, std::span<const PageId> ids, Sequence& sequence) {
-  constexpr std::size_t kWindow = 4 * kDepth;  // asked for ahead of the walk
-  constexpr std::size_t kAsk = kDepth;         // asked for at once
+  constexpr std::size_t kWindow = 64 * kDepth;  // asked for ahead of the walk
+  constexpr std::size_t kAsk = 8 * kDepth;      // asked for at once
   std::vector<PageId> walk(1 << 16);
   for (PageId& id : walk) id = ids[sequence.below(static_cast<std::uint32_t>(ids.size()))];
   const std::uint64_t reads_before = pool.stats().reads;
@@ -173,7 +173,7 @@ std::optional<Reads> prefetched_reads(BufferPool& pool, std::span<const PageId> 
 
 void misses_at_depth(Report& report, DiskFile& disk) {
   report.section("Random misses through prefetch, beside fio's io_uring at depth 32 on the same file, in turns");
-  auto made = BufferPool::create(disk.scheduler(), disk.file(), {.frames = 4096});
+  auto made = BufferPool::create(disk.scheduler(), disk.file(), {.frames = 8192});
   if (!made) return report.say(made.error().message());
   Sequence sequence(6);
   std::vector<double> iops, cpu, iops_ratio, cpu_ratio;

@@ -45,11 +45,12 @@ class Database {
   /// Replaces the values of `ids` in one durable transaction. False: it failed, and said why on stderr. `commit_ns`:
   /// the part of it that the commit took.
   virtual bool replace(std::span<const std::uint32_t> ids, std::uint64_t& commit_ns) = 0;
-  /// What it puts off for later, such as emptying a log.
+  /// Brings what was replaced to its place, where `replace` has only put it into a log.
   virtual void tidy() {}
 };
 [[nodiscard]] std::unique_ptr<Database> make_lmdb_database(const std::string& directory, std::uint32_t rows);
-/// WAL, synchronous=FULL; the log is emptied by `tidy` only.
+/// WAL, synchronous=FULL. What SQLite does by itself at the end of a transaction of more than 1,000 pages, bringing the
+/// log's pages to their places, is `tidy` here, to be timed apart.
 [[nodiscard]] std::unique_ptr<Database> make_sqlite_database(const std::string& directory, std::uint32_t rows);
 
 }  // namespace pagedb::bench

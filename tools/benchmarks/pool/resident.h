@@ -61,53 +61,74 @@ class ResidentPool {
 
   /// Shared fetch, the 64 bytes at `offset`, release, for each of `ids`.
   std::uint64_t shared(std::span<const std::uint32_t> ids, std::size_t offset) {
+    return checked(share(*pool_, ids, offset));
+  }
+  /// The 64 bytes at `offset` copied out of each of `ids`.
+  std::uint64_t optimistic(std::span<const std::uint32_t> ids, std::size_t offset) {
+    return checked(copy(*pool_, ids, offset));
+  }
+  /// Shared fetch with a hint, and release, of one page.
+  std::uint64_t hold_shared(std::uint32_t id, std::uint64_t count) { return checked(share_one(*pool_, {id}, count)); }
+  /// Optimistic fetch with a hint, and validation, of one page.
+  std::uint64_t hold_optimistic(std::uint32_t id, std::uint64_t count) {
+    return checked(validate_one(*pool_, {id}, count));
+  }
+  /// Optimistic copy of 64 bytes with a hint, of one page.
+  std::uint64_t read_hinted(std::uint32_t id, std::uint64_t count) { return checked(copy_one(*pool_, {id}, count)); }
+
+ private:
+  static Result<std::uint64_t> share(BufferPool& pool, std::span<const std::uint32_t> ids, std::size_t offset) {
     std::uint64_t seen = 0;
     for (const std::uint32_t id : ids) {
-      const auto guard = pool_->fetch(PageId{id});
-      if (!guard) fail(guard.error());
-      seen ^= read_64(guard->page().data() + offset);
+      auto fetched = pool.fetch(PageId{id});
+      if (!fetched) return failure(fetched.error());
+      const SharedGuard guard = std::move(*fetched);
+      seen ^= read_64(guard.page().data() + offset);
     }
     return seen;
   }
-
-  /// The 64 bytes at `offset` copied out of each of `ids`.
-  std::uint64_t optimistic(std::span<const std::uint32_t> ids, std::size_t offset) {
+  static Result<std::uint64_t> copy(BufferPool& pool, std::span<const std::uint32_t> ids, std::size_t offset) {
     std::array<std::byte, 64> to{};
     for (const std::uint32_t id : ids) {
-      if (const auto read = pool_->read(PageId{id}, offset, to); !read) fail(read.error());
+      if (const auto read = pool.read(PageId{id}, offset, to); !read) return failure(read.error());
       asm volatile("" ::"r"(to.data()) : "memory");
     }
     return 0;
   }
-
-  /// Shared fetch with a hint, and release, of one page.
-  void hold_shared(std::uint32_t id, std::uint64_t count) {
+  static Result<std::uint64_t> share_one(BufferPool& pool, PageId id, std::uint64_t count) {
     FrameHint hint;
+    std::uint64_t held = 0;
     for (; count > 0; --count) {
-      const auto guard = pool_->fetch(PageId{id}, hint);
-      if (!guard) fail(guard.error());
+      auto fetched = pool.fetch(id, hint);
+      if (!fetched) return failure(fetched.error());
+      const SharedGuard guard = std::move(*fetched);
+      ++held;
     }
+    return held;
   }
-  /// Optimistic fetch with a hint, and validation, of one page.
-  void hold_optimistic(std::uint32_t id, std::uint64_t count) {
+  static Result<std::uint64_t> validate_one(BufferPool& pool, PageId id, std::uint64_t count) {
     FrameHint hint;
+    std::uint64_t valid = 0;
     for (; count > 0; --count) {
-      const auto guard = pool_->fetch_optimistic(PageId{id}, hint);
-      if (!guard) fail(guard.error());
-      use(static_cast<std::uint64_t>(guard->valid()));
+      const auto guard = pool.fetch_optimistic(id, hint);
+      if (!guard) return failure(guard.error());
+      valid += static_cast<std::uint64_t>(guard->valid());
     }
+    return valid;
   }
-  /// Optimistic copy of 64 bytes with a hint, of one page.
-  void read_hinted(std::uint32_t id, std::uint64_t count) {
+  static Result<std::uint64_t> copy_one(BufferPool& pool, PageId id, std::uint64_t count) {
     FrameHint hint;
     std::array<std::byte, 64> to{};
     for (; count > 0; --count) {
-      if (const auto read = pool_->read(PageId{id}, 0, to, hint); !read) fail(read.error());
+      if (const auto read = pool.read(id, 0, to, hint); !read) return failure(read.error());
       asm volatile("" ::"r"(to.data()) : "memory");
     }
+    return 0;
   }
-
- private:
+  static std::uint64_t checked(const Result<std::uint64_t>& result) {
+    if (!result) fail(result.error());
+    return *result;
+  }
   [[noreturn]] static void fail(const PageError& error) {
     std::fprintf(stderr, "pool_bench: %s\n", error.message().c_str());
     std::exit(1);

@@ -98,7 +98,7 @@ class SqliteDatabase final : public Database {
     return good;
   }
 
-  void tidy() override { run("PRAGMA wal_checkpoint(TRUNCATE)"); }
+  void tidy() override { run("PRAGMA wal_checkpoint(PASSIVE)"); }
 
  private:
   bool run(const char* sql) { return sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) == SQLITE_OK || fails(sql); }
