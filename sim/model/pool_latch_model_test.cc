@@ -10,7 +10,7 @@ namespace pagedb::sim::model {
 namespace {
 
 TEST(PoolLatchModelTest, a_pinned_page_is_never_evicted) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     const auto holder = [&] {
       const auto guard = world.pool->fetch({1});
@@ -31,7 +31,7 @@ TEST(PoolLatchModelTest, a_pinned_page_is_never_evicted) {
 }
 
 TEST(PoolLatchModelTest, writers_exclude_each_other_and_readers) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(3, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     const auto add = [&] {
       auto guard = world.pool->fetch_exclusive({1});
@@ -54,7 +54,7 @@ TEST(PoolLatchModelTest, writers_exclude_each_other_and_readers) {
 }
 
 TEST(PoolLatchModelTest, two_tasks_upgrade) {
-  check_exhaustively(3, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     const auto add = [&] {
       auto shared = world.pool->fetch({1});
@@ -77,7 +77,7 @@ TEST(PoolLatchModelTest, two_tasks_upgrade) {
 }
 
 TEST(PoolLatchModelTest, downgrade_lets_nobody_change_the_page_in_between) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     const auto writer = [&] {
       auto guard = world.pool->fetch_exclusive({1});
@@ -105,7 +105,7 @@ void expect_whole(PoolModel& world, std::uint64_t id, std::uint64_t low, std::ui
 }
 
 TEST(PoolLatchModelTest, an_optimistic_read_races_a_write) {
-  check_exhaustively(3, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     std::uint64_t done = 100;  // plain: read before the racy copy only as a bound
     const auto writer = [&] {
@@ -124,7 +124,7 @@ TEST(PoolLatchModelTest, an_optimistic_read_races_a_write) {
 }
 
 TEST(PoolLatchModelTest, an_optimistic_read_races_an_eviction) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(4, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     world.store.announces_bytes = true;
     world.fetch_and_expect(1, 100);
@@ -139,7 +139,7 @@ TEST(PoolLatchModelTest, an_optimistic_read_races_an_eviction) {
 }
 
 TEST(PoolLatchModelTest, an_optimistic_guard_becomes_a_latch_only_of_what_it_saw) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(4, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     world.fetch_and_expect(1, 100);
     const auto add = [&] {

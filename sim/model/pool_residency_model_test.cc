@@ -10,7 +10,7 @@ namespace pagedb::sim::model {
 namespace {
 
 TEST(PoolResidencyModelTest, two_misses_on_one_page_do_one_read) {
-  check_exhaustively(3, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     const auto fetch = [&] { world.fetch_and_expect(1, 100); };
     model.run_tasks({{"a", fetch}, {"b", fetch}});
@@ -20,7 +20,7 @@ TEST(PoolResidencyModelTest, two_misses_on_one_page_do_one_read) {
 }
 
 TEST(PoolResidencyModelTest, three_misses_on_two_pages) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(3, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(3));
     const auto fetch = [&] { world.fetch_and_expect(1, 100); };
     model.run_tasks({{"a", fetch}, {"b", fetch}, {"c", [&] { world.fetch_and_expect(2, 200); }}});
@@ -30,7 +30,7 @@ TEST(PoolResidencyModelTest, three_misses_on_two_pages) {
 }
 
 TEST(PoolResidencyModelTest, an_eviction_races_a_fetch) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(4, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     world.fetch_and_expect(1, 100);
     world.fetch_and_expect(2, 200);
@@ -48,7 +48,7 @@ TEST(PoolResidencyModelTest, an_eviction_races_a_fetch) {
 }
 
 TEST(PoolResidencyModelTest, two_evictors_race_a_writer) {
-  check_exhaustively(1, [](Execution& model) {
+  check_exhaustively(2, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(3));
     world.fetch_and_expect(1, 100);
     world.fetch_and_expect(2, 200);
@@ -65,7 +65,7 @@ TEST(PoolResidencyModelTest, two_evictors_race_a_writer) {
 }
 
 TEST(PoolResidencyModelTest, a_failed_read_is_shared_and_leaves_the_pool_as_it_was) {
-  check_exhaustively(3, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     world.store.reads_to_fail = 1;
     int errors = 0;  // plain: counted at the end of each task, after its last step
@@ -91,7 +91,7 @@ TEST(PoolResidencyModelTest, a_failed_read_is_shared_and_leaves_the_pool_as_it_w
 }
 
 TEST(PoolResidencyModelTest, new_page_races_a_fetch_of_it) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(4, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     const auto maker = [&] {
       auto guard = world.pool->new_page({1});
@@ -111,7 +111,7 @@ TEST(PoolResidencyModelTest, new_page_races_a_fetch_of_it) {
 
 TEST(PoolResidencyModelTest, every_frame_held_is_said_and_a_free_one_found) {
   // Two tasks hold one page each; the third finds no frame, or one that was given back.
-  check_exhaustively(1, [](Execution& model) {
+  check_exhaustively(3, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     const auto hold = [&](std::uint64_t id) {
       return [&, id] {
@@ -128,7 +128,7 @@ TEST(PoolResidencyModelTest, every_frame_held_is_said_and_a_free_one_found) {
 
 TEST(PoolResidencyModelTest, one_page_a_task_is_always_found_room_for) {
   // As many frames as tasks that hold one page at a time: nobody is told that the pool is exhausted.
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     world.fetch_and_expect(1, 100);
     world.fetch_and_expect(2, 200);
@@ -139,7 +139,7 @@ TEST(PoolResidencyModelTest, one_page_a_task_is_always_found_room_for) {
 }
 
 TEST(PoolResidencyModelTest, a_drop_races_a_fetch) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     world.change(1, 101);
     const auto fetcher = [&] {
@@ -156,7 +156,7 @@ TEST(PoolResidencyModelTest, a_drop_races_a_fetch) {
 }
 
 TEST(PoolResidencyModelTest, a_drop_races_an_eviction) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     world.fetch_and_expect(1, 100);
     world.fetch_and_expect(2, 200);
@@ -170,6 +170,19 @@ TEST(PoolResidencyModelTest, a_drop_races_an_eviction) {
     const auto six = world.pool->fetch({6});
     world.must(five);
     world.must(six);
+  });
+}
+
+TEST(PoolResidencyModelTest, a_prefetch_races_a_fetch_and_a_drop) {
+  check_exhaustively(3, [](Execution& model) {
+    BufferPoolOptions options = PoolModel::plain(2);
+    options.background_reader = true;
+    PoolModel world(model, options);
+    const PageId wanted[] = {{1}, {2}};
+    world.pool->prefetch(wanted);
+    model.run_tasks(
+        {{"fetcher", [&] { world.fetch_and_expect(1, 100); }}, {"dropper", [&] { world.pool->drop({2}); }}});
+    world.close();
   });
 }
 

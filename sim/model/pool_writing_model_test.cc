@@ -8,7 +8,7 @@ namespace pagedb::sim::model {
 namespace {
 
 TEST(PoolWritingModelTest, a_change_that_races_a_flush_is_never_lost) {
-  check_exhaustively(3, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     const auto writer = [&] {
       world.change(1, 101);
@@ -21,7 +21,7 @@ TEST(PoolWritingModelTest, a_change_that_races_a_flush_is_never_lost) {
 }
 
 TEST(PoolWritingModelTest, two_flushes_race_a_change) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(3, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     world.change(1, 101);
     const auto flush = [&] {
@@ -34,7 +34,7 @@ TEST(PoolWritingModelTest, two_flushes_race_a_change) {
 }
 
 TEST(PoolWritingModelTest, flush_all_races_a_writer_of_two_pages) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(4, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(3));
     world.change(1, 101);
     world.change(2, 201);
@@ -67,7 +67,7 @@ TEST(PoolWritingModelTest, a_failed_write_leaves_the_page_dirty) {
 }
 
 TEST(PoolWritingModelTest, the_barrier_races_an_eviction) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::logged(2));
     world.fetch_and_expect(2, 200);
     const auto evictor = [&] {
@@ -81,7 +81,7 @@ TEST(PoolWritingModelTest, the_barrier_races_an_eviction) {
 }
 
 TEST(PoolWritingModelTest, a_failed_barrier_leaves_the_page_dirty_and_unwritten) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(4, [](Execution& model) {
     PoolModel world(model, PoolModel::logged(2));
     world.log.fails = true;
     world.change(1, 101);
@@ -93,8 +93,23 @@ TEST(PoolWritingModelTest, a_failed_barrier_leaves_the_page_dirty_and_unwritten)
   });
 }
 
-TEST(PoolWritingModelTest, the_background_writer_races_a_drop) {
+TEST(PoolWritingModelTest, who_holds_a_page_shared_flushes_it_while_a_writer_waits) {
   check_exhaustively(2, [](Execution& model) {
+    PoolModel world(model, PoolModel::plain(2));
+    world.change(1, 101);
+    const auto holder = [&] {
+      const auto guard = world.pool->fetch({1});
+      if (world.must(guard)) world.must(world.pool->flush_all());
+    };
+    model.run_tasks({{"holder", holder},
+                     {"writer", [&] { world.change(1, 102); }},
+                     {"flusher", [&] { world.must(world.pool->flush({1})); }}});
+    world.close_and_expect(1, 102);
+  });
+}
+
+TEST(PoolWritingModelTest, the_background_writer_races_a_drop) {
+  check_exhaustively(3, [](Execution& model) {
     BufferPoolOptions options = PoolModel::plain(2);
     options.background_writer = true;
     PoolModel world(model, options);
@@ -112,7 +127,7 @@ TEST(PoolWritingModelTest, the_background_writer_races_a_drop) {
 }
 
 TEST(PoolWritingModelTest, a_flush_races_a_drop) {
-  check_exhaustively(3, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     world.change(1, 101);
     const auto dropper = [&] {
@@ -136,7 +151,7 @@ void checkpoint_and_judge(PoolModel& world) {
 }
 
 TEST(PoolWritingModelTest, a_checkpoint_races_a_writer) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(4, [](Execution& model) {
     PoolModel world(model, PoolModel::logged(2));
     world.change(1, 101);
     const auto writer = [&] {
@@ -149,7 +164,7 @@ TEST(PoolWritingModelTest, a_checkpoint_races_a_writer) {
 }
 
 TEST(PoolWritingModelTest, a_checkpoint_races_a_writer_and_a_flush) {
-  check_exhaustively(1, [](Execution& model) {
+  check_exhaustively(2, [](Execution& model) {
     PoolModel world(model, PoolModel::logged(2));
     world.change(1, 101);
     const auto writer = [&] {
@@ -164,7 +179,7 @@ TEST(PoolWritingModelTest, a_checkpoint_races_a_writer_and_a_flush) {
 }
 
 TEST(PoolWritingModelTest, two_checkpoints_race_a_writer) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(4, [](Execution& model) {
     PoolModel world(model, PoolModel::logged(2));
     const auto checkpoint = [&] {
       checkpoint_and_judge(world);

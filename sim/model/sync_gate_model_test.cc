@@ -34,7 +34,7 @@ struct Gate {
 };
 
 TEST(SyncGateModelTest, two_tasks) {
-  check_exhaustively(4, [](Execution& model) {
+  check_exhaustively(6, [](Execution& model) {
     Gate gate(model);
     const auto task = [&] { gate.write_and_sync(); };
     model.run_tasks({{"a", task}, {"b", task}});
@@ -42,7 +42,7 @@ TEST(SyncGateModelTest, two_tasks) {
 }
 
 TEST(SyncGateModelTest, two_tasks_twice) {
-  check_exhaustively(3, [](Execution& model) {
+  check_exhaustively(5, [](Execution& model) {
     Gate gate(model);
     const auto task = [&] {
       gate.write_and_sync();
@@ -53,7 +53,7 @@ TEST(SyncGateModelTest, two_tasks_twice) {
 }
 
 TEST(SyncGateModelTest, three_tasks) {
-  check_exhaustively(2, [](Execution& model) {
+  check_exhaustively(4, [](Execution& model) {
     Gate gate(model);
     const auto task = [&] { gate.write_and_sync(); };
     model.run_tasks({{"a", task}, {"b", task}, {"c", task}});

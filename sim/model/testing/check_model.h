@@ -44,9 +44,11 @@ inline void check(Policy& policy, const Execution::Body& body, std::uint64_t ste
   if (outcome.failed) ADD_FAILURE() << outcome.failure << "\n  after " << outcome.summary;
 }
 
-/// Every schedule with that many preemptions.
+/// Every schedule with that many preemptions, and MODEL_MORE_PREEMPTIONS of the environment.
 inline void check_exhaustively(unsigned preemptions_max, const Execution::Body& body) {
-  Exhaustive policy(static_cast<unsigned>(static_cast<int>(preemptions_max) + kMorePreemptions));
+  const char* const asked = std::getenv("MODEL_MORE_PREEMPTIONS");
+  const int more = kMorePreemptions + (asked != nullptr ? std::atoi(asked) : 0);
+  Exhaustive policy(static_cast<unsigned>(std::max(0, static_cast<int>(preemptions_max) + more)));
   check(policy, body);
   if (std::getenv("MODEL_SCHEDULE") != nullptr || testing::Test::HasFailure()) return;
   EXPECT_TRUE(policy.complete()) << policy.summary();
