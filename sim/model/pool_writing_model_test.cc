@@ -21,7 +21,7 @@ TEST(PoolWritingModelTest, a_change_that_races_a_flush_is_never_lost) {
 }
 
 TEST(PoolWritingModelTest, two_flushes_race_a_change) {
-  check_exhaustively(3, [](Execution& model) {
+  check_exhaustively(2, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
     world.change(1, 101);
     const auto flush = [&] {
