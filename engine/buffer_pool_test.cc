@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
-// Tests of BufferPool: fetching, new pages, exhaustion, dropping, ending, and what it tells about itself. Writing is in
-// buffer_pool_write_test.cc, checkpoints in buffer_pool_checkpoint_test.cc.
+// Tests of BufferPool: fetching, new pages, exhaustion, dropping, ending, and what it tells about itself. Writing,
+// checkpoints, prefetch and misses by several tasks have files of their own.
 #include "engine/buffer_pool.h"
 
 #include <algorithm>
@@ -132,6 +132,54 @@ TEST_F(Pool, ReadWaitsForAChangeAndSeesAllOfIt) {
   writer.release();
   eventually([&] { return seen != 0; });
   EXPECT_EQ(seen, 71u);
+}
+
+TEST_F(Pool, ReadIsNeverTorn) {
+  std::jthread writer([&](const std::stop_token& stop) {
+    for (int fill = 0; !stop.stop_requested(); ++fill) {
+      ExclusiveGuard guard = must(pool->fetch_exclusive(PageId{7}));
+      std::ranges::fill(payload(guard.write()), static_cast<std::byte>(fill));
+    }
+  });
+  std::vector<std::byte> copy(4096 - kPageHeaderBytes);
+  eventually([&] { return must(pool->fetch(PageId{7})).page()[4095] != std::byte{0}; });
+  const Time end = scheduler.now() + std::chrono::milliseconds(300);
+  while (scheduler.now() < end) {
+    must(pool->read(PageId{7}, kPageHeaderBytes, copy));
+    ASSERT_TRUE(std::ranges::all_of(copy, [&](std::byte b) { return b == copy[0]; }));
+  }
+}
+
+// Whichever way it goes through the pages.
+TEST_F(Pool, AScanPushesNoHotPageOut) {
+  enum Way { by_fetch, by_fetch_exclusive, by_fetch_optimistic, by_read, by_prefetch };
+  for (const Way way : {by_fetch, by_fetch_exclusive, by_fetch_optimistic, by_read, by_prefetch}) {
+    remake({.frames = 16, .background_writer = false});
+    for (int use = 0; use < 2; ++use) EXPECT_EQ(value(0), 0u);
+    for (std::uint64_t id = 1; id < kPages; ++id) {
+      switch (way) {
+        case by_fetch:
+          EXPECT_EQ(value(id), id);
+          break;
+        case by_fetch_exclusive:
+          static_cast<void>(must(pool->fetch_exclusive(PageId{id})));
+          break;
+        case by_fetch_optimistic:
+          static_cast<void>(must(pool->fetch_optimistic(PageId{id})));
+          break;
+        case by_read:
+          EXPECT_EQ(word_by_read(id), id);
+          break;
+        case by_prefetch: {
+          const std::array<PageId, 1> ids{PageId{id}};
+          EXPECT_EQ(pool->prefetch(ids), 1u);
+          eventually([&] { return state(id) == PageState::clean; });
+          EXPECT_EQ(value(id), id);
+        }
+      }
+    }
+    EXPECT_EQ(state(0), PageState::clean) << "way " << way;
+  }
 }
 
 // ---- reads that fail
@@ -388,75 +436,6 @@ TEST_F(Pool, TellsItsShape) {
   EXPECT_EQ(pool->frames(), 16u);
   EXPECT_EQ(pool->page_size().bytes(), 4096u);
   EXPECT_EQ(pool->redo_from(), Lsn{0});
-}
-
-// ---- prefetch
-
-TEST_F(Pool, PrefetchReadsInTheBackground) {
-  remake({.frames = 16, .background_writer = false});
-  const std::array<PageId, 4> ids{PageId{1}, PageId{2}, PageId{3}, PageId{2}};
-  EXPECT_EQ(pool->prefetch(ids), 4u);
-  eventually([&] { return pool->stats().prefetched == 3; });
-  for (std::uint64_t id = 1; id <= 3; ++id) EXPECT_EQ(value(id), id);
-  EXPECT_EQ(store.read_count(), 3u);
-  EXPECT_EQ(pool->stats().misses, 0u);
-  EXPECT_EQ(pool->stats().reads, 3u);
-}
-
-TEST_F(Pool, PrefetchNeverWaitsAndFetchWaitsForItsRead) {
-  remake({.frames = 16, .background_writer = false});
-  store.reads.close();
-  const std::array<PageId, 1> ids{PageId{1}};
-  EXPECT_EQ(pool->prefetch(ids), 1u);
-  store.reads.await();
-  EXPECT_EQ(state(1), PageState::loading);
-  EXPECT_EQ(pool->prefetch(ids), 1u);
-  std::jthread reader([&] { EXPECT_EQ(value(1), 1u); });
-  scheduler.await_parked(1);
-  store.reads.open();
-  reader.join();
-  EXPECT_EQ(store.reads_of(1), 1);
-}
-
-TEST_F(Pool, PrefetchPassesOverWhatCannotBeRead) {
-  remake({.frames = 16, .background_writer = false});
-  store.on_read = [](PageId id) { return id.value == 2 ? std::optional(ErrorCode::io_error) : std::nullopt; };
-  const std::array<PageId, 4> ids{PageId{1}, PageId{2}, PageId{kPages}, PageId{3}};
-  EXPECT_EQ(pool->prefetch(ids), 4u);
-  eventually([&] { return state(1) == PageState::clean && state(3) == PageState::clean; });
-  eventually([&] { return pool->stats().read_failures == 2; });
-  EXPECT_EQ(code_of(pool->fetch(PageId{2})), ErrorCode::io_error) << "a fetch says why";
-  EXPECT_EQ(pool->stats().resident, 2u);
-}
-
-TEST_F(Pool, PrefetchFindsNoRoomAndSaysNothing) {
-  remake({.frames = 4, .background_writer = false});
-  auto all = hold(0, 4);
-  const std::array<PageId, 2> ids{PageId{50}, PageId{51}};
-  static_cast<void>(pool->prefetch(ids));
-  for (int i = 0; i < 200; ++i) {
-    ASSERT_EQ(word_of(all[2].page()), 2u);
-    std::this_thread::yield();
-  }
-  all.clear();
-  EXPECT_EQ(value(52), 52u);
-}
-
-TEST_F(Pool, PrefetchOfMoreThanThereIsRoomForLeavesThePoolUsable) {
-  remake({.frames = 4, .background_writer = false});
-  std::vector<PageId> ids;
-  for (std::uint64_t id = 0; id < kPages; ++id) ids.push_back(PageId{id});
-  for (int round = 0; round < 20; ++round) {
-    EXPECT_LE(pool->prefetch(ids), ids.size());
-    for (std::uint64_t id = 0; id < kPages; id += 7) ASSERT_EQ(value(id), id);
-  }
-}
-
-TEST_F(Pool, PrefetchWithoutItsTaskDoesNothing) {
-  const std::array<PageId, 1> ids{PageId{1}};
-  EXPECT_EQ(pool->prefetch(ids), 0u);
-  EXPECT_EQ(pool->prefetch({}), 0u);
-  EXPECT_EQ(store.read_count(), 0u);
 }
 
 }  // namespace

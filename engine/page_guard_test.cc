@@ -265,6 +265,24 @@ TEST_F(PageGuard, DowngradedPageCanBeSharedAndReadOptimistically) {
   EXPECT_EQ(state(7), PageState::dirty);
 }
 
+TEST_F(PageGuard, AfterADowngradeTheNextChangeIsSeenAsOne) {
+  {
+    ExclusiveGuard exclusive = must(pool->fetch_exclusive(PageId{7}));
+    put_word(exclusive, 70);
+    static_cast<void>(exclusive.downgrade());
+  }
+  ExclusiveGuard next = must(pool->fetch_exclusive(PageId{7}));
+  put_word(next, 71);
+  std::atomic<bool> got{false};
+  std::jthread reader([&] {
+    static_cast<void>(must(pool->fetch_optimistic(PageId{7})));
+    got = true;
+  });
+  scheduler.await_parked(1);
+  EXPECT_FALSE(got);
+  next.release();
+}
+
 // ---- optimistic
 
 TEST_F(PageGuard, OptimisticCopiesAnyPart) {

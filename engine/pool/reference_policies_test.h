@@ -10,7 +10,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <list>
 #include <set>
 #include <tuple>
@@ -31,10 +30,11 @@ class CachePolicy {
 class PageList {
  public:
   std::size_t size() const { return order_.size(); }
-  bool contains(std::uint64_t page) const { return where_.contains(page); }
+  bool contains(std::uint64_t page) const { return page < where_.size() && where_[page] != Order::const_iterator(); }
   void push_front(std::uint64_t page) {
+    if (page >= where_.size()) where_.resize(page + 1);
     order_.push_front(page);
-    where_[page] = order_.begin();
+    where_[page] = order_.cbegin();
   }
   std::uint64_t pop_back() {
     const std::uint64_t page = order_.back();
@@ -42,14 +42,15 @@ class PageList {
     return page;
   }
   void remove(std::uint64_t page) {
-    order_.erase(where_.at(page));
-    where_.erase(page);
+    order_.erase(where_[page]);
+    where_[page] = {};
   }
-  void to_front(std::uint64_t page) { order_.splice(order_.begin(), order_, where_.at(page)); }
+  void to_front(std::uint64_t page) { order_.splice(order_.cbegin(), order_, where_[page]); }
 
  private:
-  std::list<std::uint64_t> order_;
-  std::unordered_map<std::uint64_t, std::list<std::uint64_t>::iterator> where_;
+  using Order = std::list<std::uint64_t>;
+  Order order_;
+  std::vector<Order::const_iterator> where_;  // by page
 };
 
 class Lru final : public CachePolicy {

@@ -95,6 +95,15 @@ TEST(Replacement, MostPagesAreRememberedForHalfAsManyEvictionsAsThereAreFrames) 
   EXPECT_GE(stayed, 490) << "a word was overwritten while older ones were beside it";
 }
 
+TEST(Replacement, NoPageIsRememberedForMuchMoreEvictionsThanThereAreFrames) {
+  constexpr std::uint32_t kFrames = 1000;
+  ReplacementWorld world(kFrames);
+  world.scan(0, 3 * kFrames);  // pages 0 to 1999 are evicted; not every word of theirs is overwritten yet
+  for (std::uint64_t page = 0; page < 800; ++page) world.request(page);
+  world.scan(10'000, kFrames);
+  for (std::uint64_t page = 0; page < 800; ++page) EXPECT_FALSE(world.resident(page)) << page;
+}
+
 TEST(Replacement, TheMainQueueGivesAnotherRoundForEachUse) {
   ReplacementWorld world(5);
   for (std::uint64_t page = 1; page <= 5; ++page) {
