@@ -12,7 +12,7 @@
 namespace pagedb::sim::model {
 namespace {
 
-constexpr std::size_t kKnownMax = 1u << 23;  // states remembered: about 400 MB at most
+constexpr std::size_t kKnownMax = 1u << 23;  // 256 MiB at most
 
 bool changes(Kind kind) noexcept {
   return kind == Kind::store || kind == Kind::update || kind == Kind::lock || kind == Kind::unpark ||
@@ -22,7 +22,7 @@ bool changes(Kind kind) noexcept {
 }  // namespace
 
 Exhaustive::Exhaustive(unsigned preemptions_max, Pruning pruning, std::uint64_t schedules_max)
-    : bound_max_(preemptions_max), pruning_(pruning), schedules_max_(schedules_max) {
+    : bound_max_(preemptions_max), pruning_(pruning), schedules_max_(schedules_max), known_(kKnownMax) {
   // Without pruning nothing is learned on the way, and with no bound there is nothing to count up to.
   bound_ = pruning == Pruning::none || preemptions_max == kNoBound ? preemptions_max : 0;
 }
@@ -176,14 +176,7 @@ void Exhaustive::wake_for(const Event& event) {
 bool Exhaustive::known(const Choice& choice, unsigned cost) {
   const std::uint64_t state = mixed(trace_.value(), mixed(choice.current, choice.pauses));
   const auto left = static_cast<std::uint8_t>(bound_ == kNoBound ? 1 : bound_ - cost + 1);
-  const auto found = known_.find(state);
-  if (found != known_.end()) {
-    if (found->second >= left) return true;
-    found->second = left;
-  } else if (known_.size() < kKnownMax) {
-    known_.emplace(state, left);
-  }
-  return false;
+  return known_.covers(state, left);
 }
 
 // ---- shared objects

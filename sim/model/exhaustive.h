@@ -33,11 +33,11 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
+#include "sim/model/known_states.h"
 #include "sim/model/policy.h"
 #include "sim/model/trace_hash.h"
 
@@ -101,8 +101,8 @@ class Exhaustive final : public Policy {
   bool started_ = false;
   unsigned bound_ = 0;
   std::vector<Frame> frames_;
-  std::unordered_map<std::uint64_t, std::uint8_t> known_;  // state -> most preemptions left, + 1
-  std::unordered_set<std::uint64_t> shared_;
+  KnownStates known_;  // with the most preemptions left, + 1
+  std::set<std::uint64_t> shared_;
   bool shared_grew_ = false;
   bool complete_ = false;
   unsigned passes_ = 0;

@@ -8,8 +8,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "sim/model/operation.h"
@@ -61,7 +61,7 @@ class Objects {
   std::uint32_t age_ = 0;
   std::vector<std::uint64_t> ids_;
   std::uint32_t made_[kTasksMax] = {};
-  std::unordered_map<std::uint32_t, std::string> names_;
+  std::map<std::uint32_t, std::string> names_;
 };
 
 }  // namespace pagedb::sim::model

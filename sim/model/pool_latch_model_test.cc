@@ -12,6 +12,8 @@ namespace {
 TEST(PoolLatchModelTest, a_pinned_page_is_never_evicted) {
   check_exhaustively(5, [](Execution& model) {
     PoolModel world(model, PoolModel::plain(2));
+    world.fetch_and_expect(1, 100);
+    world.fetch_and_expect(2, 200);
     const auto holder = [&] {
       const auto guard = world.pool->fetch({1});
       if (!world.must(guard)) return;
@@ -22,8 +24,8 @@ TEST(PoolLatchModelTest, a_pinned_page_is_never_evicted) {
       }
     };
     const auto other = [&] {
-      world.fetch_and_expect(2, 200);
       world.fetch_and_expect(3, 300);
+      world.fetch_and_expect(4, 400);
     };
     model.run_tasks({{"holder", holder}, {"other", other}});
     world.close();

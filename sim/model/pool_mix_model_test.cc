@@ -16,7 +16,6 @@
 namespace pagedb::sim::model {
 namespace {
 
-constexpr unsigned kTasks = 5;
 constexpr unsigned kSteps = 5;
 constexpr unsigned kDropped = 7;  // this page is only ever made, read and dropped
 
