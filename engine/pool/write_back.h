@@ -104,7 +104,7 @@ class WriteBack {
   struct Sweep;
 
   /// Writes those of `targets` (a batch at most, in page order) that can be staged now. The first error in page order.
-  Result<void> write(Lane& lane, std::span<Target> targets) noexcept;
+  [[nodiscard]] Result<void> write(Lane& lane, std::span<Target> targets) noexcept;
   /// Copies a page into `to`. Outcome::written stands for: staged, of `version`.
   [[nodiscard]] Outcome stage(const Target& target, std::span<std::byte> to, std::uint64_t& version) noexcept;
   /// The copy of `frame` of `version` is written, or not.
