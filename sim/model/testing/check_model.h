@@ -3,8 +3,8 @@
 // For model tests: explore a scenario under a GoogleTest, one exploration a test (a pasted schedule belongs to one).
 //
 // How far they go: the bounds in the tests are what fits into a `tools/check`. A build with -DPAGEDB_MODEL_EXTENT=brief
-// (the default under sanitizers) takes a preemption and most of the random schedules away; =long (the preset `model`)
-// adds a preemption, and ten times the random schedules.
+// (the default under sanitizers) takes two preemptions (but leaves one) and most of the random schedules away; =long
+// (the preset `model`) adds a preemption, and ten times the random schedules.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@
 namespace pagedb::sim::model {
 
 #if defined(PAGEDB_MODEL_BRIEF)
-inline constexpr int kMorePreemptions = -1;
+inline constexpr int kMorePreemptions = -2;
 inline constexpr std::uint64_t scaled(std::uint64_t runs) { return std::max<std::uint64_t>(1, runs / 20); }
 #elif defined(PAGEDB_MODEL_LONG)
 inline constexpr int kMorePreemptions = 1;
@@ -48,7 +48,7 @@ inline void check(Policy& policy, const Execution::Body& body, std::uint64_t ste
 inline void check_exhaustively(unsigned preemptions_max, const Execution::Body& body) {
   const char* const asked = std::getenv("MODEL_MORE_PREEMPTIONS");
   const int more = kMorePreemptions + (asked != nullptr ? std::atoi(asked) : 0);
-  Exhaustive policy(static_cast<unsigned>(std::max(0, static_cast<int>(preemptions_max) + more)));
+  Exhaustive policy(static_cast<unsigned>(std::max(1, static_cast<int>(preemptions_max) + more)));
   check(policy, body);
   if (std::getenv("MODEL_SCHEDULE") != nullptr || testing::Test::HasFailure()) return;
   EXPECT_TRUE(policy.complete()) << policy.summary();
