@@ -203,7 +203,9 @@ void FrameTable::wake(std::uint32_t frame, const PageError* read_error) noexcept
 }
 
 void FrameTable::wake_after_share(std::uint32_t frame, std::uint64_t before) noexcept {
-  if ((before & kSharedMask) == kShared) wake(frame);  // only the last one lets a writer in
+  // Only the last one lets a writer in; and nobody while the page is held exclusively, whose end wakes all. (To wake
+  // them all the same would cost those who wait for a read the news that it failed.)
+  if ((before & kSharedMask) == kShared && (before & kExclusive) == 0) wake(frame);
 }
 
 void FrameTable::unpin(std::uint32_t frame) noexcept { states_[frame].fetch_sub(kPin, std::memory_order_release); }
