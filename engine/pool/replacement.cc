@@ -122,9 +122,22 @@ void Replacement::give_free(std::uint32_t frame) noexcept {
 
 void Replacement::admit(std::uint32_t frame, PageId id, bool used) noexcept {
   PAGEDB_CHECK(place_[frame] == kNowhere, "a frame is admitted that is in a queue, or free");
-  const Place place = ghosts_.recall(id) ? kMain : kSmall;
-  set_uses(frame, place == kSmall && used ? 1 : 0);
+  const Place place = ghosts_.recall(id) ? kMain : used ? kSmall : kWaiting;
+  set_uses(frame, place == kSmall ? 1 : 0);
   push(place, frame);
+}
+
+void Replacement::admit_waiting() noexcept {
+  const Queue& waiting = queues_[kWaiting];
+  for (unsigned looks = kLookMax; looks > 0 && waiting.size > 0; --looks) {
+    const std::uint32_t frame = waiting.oldest;
+    const bool others = queues_[kSmall].size + queues_[kMain].size > 0;
+    const bool in_vain = ++passed_by_ > table_->frames() || waiting.size > table_->frames() / 2 || !others;
+    if (uses_of(frame) == 0 && !in_vain) return;
+    unlink(frame);
+    push(kSmall, frame);
+    passed_by_ = 0;
+  }
 }
 
 bool Replacement::small_is_next() const noexcept {
@@ -135,6 +148,7 @@ bool Replacement::small_is_next() const noexcept {
 }
 
 std::uint32_t Replacement::candidate() noexcept {
+  admit_waiting();
   for (unsigned looks = 1;; ++looks) {
     const Place place = small_is_next() ? kSmall : kMain;
     const std::uint32_t frame = queues_[place].oldest;
@@ -165,7 +179,7 @@ void Replacement::evicted(std::uint32_t frame, PageId id) noexcept {
 
 bool Replacement::remove(std::uint32_t frame) noexcept {
   PAGEDB_CHECK(place_[frame] <= kTakenFromMain, "removes what is in no queue");
-  if (place_[frame] > kMain) return false;
+  if (place_[frame] > kWaiting) return false;
   unlink(frame);
   place_[frame] = kNowhere;
   return true;
@@ -195,7 +209,9 @@ std::size_t Replacement::peek(std::span<std::uint32_t> into) const noexcept {
   return found;
 }
 
-std::uint32_t Replacement::queued() const noexcept { return queues_[kSmall].size + queues_[kMain].size; }
+std::uint32_t Replacement::queued() const noexcept {
+  return queues_[kSmall].size + queues_[kMain].size + queues_[kWaiting].size;
+}
 
 std::size_t Replacement::memory_bytes() const noexcept {
   return table_->frames() * (3 * sizeof(std::uint32_t) + sizeof(std::uint8_t));

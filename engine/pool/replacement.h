@@ -6,8 +6,11 @@
 // second time before it comes to that queue's end it moves to the *main* queue, else it is evicted and its number
 // remembered in the *ghost* table; a page that comes back while it is remembered goes straight to the main queue. The
 // main queue gives a page another round for each use, up to kUsesMax. So a scan passes through the small queue and
-// pushes nothing else out, whether its pages are prefetched or not. A hit writes one byte at most (FrameInfo::uses),
-// and nothing once a page is hot.
+// pushes nothing else out. A hit writes one byte at most (FrameInfo::uses), and nothing once a page is hot.
+//
+// Pages that were prefetched stand in a *waiting* queue of their own until they are used, and come into the small queue
+// only then, like pages that were just read: else those that are asked for far ahead would be gone before their time. A
+// page that nobody comes for is not waited for longer than `frames` evictions, nor are more than half the frames.
 //
 // Source: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
 //
@@ -71,7 +74,7 @@ class Replacement {
   static constexpr std::uint32_t kSmallPart = 10;  // the small queue is this part of the frames
 
  private:
-  enum Place : std::uint8_t { kSmall, kMain, kTakenFromSmall, kTakenFromMain, kNowhere, kFree };
+  enum Place : std::uint8_t { kSmall, kMain, kWaiting, kTakenFromSmall, kTakenFromMain, kNowhere, kFree };
 
   // Doubly linked through next_ (towards older) and prev_ (towards newer).
   struct Queue {
@@ -119,15 +122,19 @@ class Replacement {
     table_->info(frame).uses.store(uses, std::memory_order_relaxed);
   }
   [[nodiscard]] bool small_is_next() const noexcept;
+  /// Moves pages that were used from the waiting queue to the small one, in order, kLookMax at most; and one that has
+  /// waited too long.
+  void admit_waiting() noexcept;
 
   FrameTable* table_ = nullptr;
   std::unique_ptr<std::uint32_t[]> next_;
   std::unique_ptr<std::uint32_t[]> prev_;
   std::unique_ptr<std::uint8_t[]> place_;
-  std::array<Queue, 2> queues_{};  // by Place: kSmall, kMain
+  std::array<Queue, 3> queues_{};  // by Place: kSmall, kMain, kWaiting
   std::uint32_t free_ = kNoFrame;  // a stack, linked through next_
   std::uint32_t small_max_ = 0;
-  Place avoid_ = kNowhere;  // the queue whose frame was just rejected
+  std::uint32_t passed_by_ = 0;  // how often the oldest that waits was found unused
+  Place avoid_ = kNowhere;       // the queue whose frame was just rejected
   Ghosts ghosts_;
 };
 

@@ -143,6 +143,43 @@ TEST(Replacement, AScanThatIsPrefetchedPassesByToo) {
   EXPECT_TRUE(world.resident(2));
 }
 
+// Found by tools/bench pool: reads through prefetch fell to a third of the device's rate as soon as the pool was full.
+TEST(Replacement, WhatIsPrefetchedFarAheadIsStillThereWhenItIsUsed) {
+  constexpr std::uint64_t kAhead = 400;  // of 1000 frames; the small queue has 100
+  ReplacementWorld world(1000);
+  world.scan(1'000'000, 1000);
+  for (std::uint64_t page = 0; page < kAhead; ++page) world.prefetch(page);
+  std::uint64_t misses = 0;
+  for (std::uint64_t page = 0; page < 20'000; ++page) {
+    world.prefetch(page + kAhead);
+    misses += world.request(page) ? 0u : 1u;
+  }
+  EXPECT_EQ(misses, 0u);
+}
+
+TEST(Replacement, WhatIsPrefetchedAndNeverUsedGoesInTheEnd) {
+  constexpr std::uint32_t kFrames = 100;
+  ReplacementWorld world(kFrames);
+  for (std::uint64_t page = 0; page < kFrames / 2; ++page) world.prefetch(page);
+  world.scan(1000, kFrames);
+  EXPECT_TRUE(world.resident(kFrames / 2 - 1)) << "not before its time";
+  world.scan(10'000, kFrames * kFrames);
+  for (std::uint64_t page = 0; page < kFrames / 2; ++page) EXPECT_FALSE(world.resident(page)) << page;
+}
+
+TEST(Replacement, AWishForEverythingTakesNoMoreThanHalf) {
+  ReplacementWorld world(100);
+  for (std::uint64_t page = 0; page < 40; ++page) {
+    world.request(page);
+    world.use(page);
+    world.use(page);
+  }
+  for (std::uint64_t page = 1000; page < 3000; ++page) world.prefetch(page);
+  std::uint64_t kept = 0;
+  for (std::uint64_t page = 0; page < 40; ++page) kept += world.resident(page) ? 1u : 0u;
+  EXPECT_GE(kept, 35u);
+}
+
 // PEER_DEFECTS row 15: one miss swept 100,000 referenced frames.
 TEST(Replacement, ACandidateIsFoundAfterABoundedNumberOfLooks) {
   constexpr std::uint32_t kFrames = 100'000;
