@@ -153,7 +153,7 @@ Result<std::uint32_t> BufferPool::Impl::empty_frame() noexcept {
     } else if (sweep.writing != kNoFrame) {
       table.wait_while_writing(sweep.writing);
       continue;
-    } else if (prefetcher.idle() && write_back.activity() + prefetcher.activity() == activity &&
+    } else if (write_back.idle() && prefetcher.idle() && write_back.activity() + prefetcher.activity() == activity &&
                ++found_held >= kSweepsMin) {
       // All were held throughout, and not by the pool itself.
       const Time now = table.scheduler().now();

@@ -79,6 +79,7 @@ WriteBack::Outcome WriteBack::stage(const Target& target, std::span<std::byte> t
 void WriteBack::finish(std::uint32_t frame, std::uint64_t version, bool written) noexcept {
   sync::Atomic<std::uint64_t>& state = table_.state(frame);
   std::uint64_t done = kWriting;
+  holding_.fetch_add(1, std::memory_order_acq_rel);
   const std::uint64_t before = state.fetch_add(kShared, std::memory_order_acquire);
   if (written && (before & kExclusive) == 0 && table_.info(frame).version.load(std::memory_order_relaxed) == version) {
     table_.info(frame).write_epoch.store(epoch_.load(std::memory_order_acquire), std::memory_order_relaxed);
@@ -87,11 +88,18 @@ void WriteBack::finish(std::uint32_t frame, std::uint64_t version, bool written)
   }
   if ((state.fetch_and(~done, std::memory_order_acq_rel) & kWaiters) != 0) table_.wake(frame);
   table_.unlatch_shared(frame);
+  no_longer_holding();
+}
+
+void WriteBack::no_longer_holding() noexcept {
+  activity_.fetch_add(1, std::memory_order_acq_rel);  // first: who then sees that nobody holds, sees this as well
+  holding_.fetch_sub(1, std::memory_order_acq_rel);
 }
 
 Result<void> WriteBack::write(Lane& lane, std::span<Target> targets) noexcept {
   std::uint32_t count = 0;
   Lsn highest;
+  holding_.fetch_add(1, std::memory_order_acq_rel);
   for (Target& target : targets) {
     const std::span<std::byte> to = lane.memory.span().subspan(count * table_.page_bytes(), table_.page_bytes());
     target.outcome = stage(target, to, lane.staged[count].version);
@@ -101,7 +109,7 @@ Result<void> WriteBack::write(Lane& lane, std::span<Target> targets) noexcept {
     highest = std::max(highest, page_lsn(to));
     ++count;
   }
-  activity_.fetch_add(1, std::memory_order_acq_rel);
+  no_longer_holding();
   if (count == 0) return {};
   raise_to(highest_lsn_, highest.value);
 
@@ -125,7 +133,6 @@ Result<void> WriteBack::write(Lane& lane, std::span<Target> targets) noexcept {
       done(io);
     }
   }
-  activity_.fetch_add(1, std::memory_order_acq_rel);
   return result;
 }
 

@@ -67,8 +67,9 @@ class WriteBack {
   [[nodiscard]] std::uint32_t epoch_begins() noexcept { return epoch_.fetch_add(1, std::memory_order_acq_rel); }
   /// The highest LSN of any page written so far.
   [[nodiscard]] Lsn highest_lsn() const noexcept { return {highest_lsn_.load(std::memory_order_acquire)}; }
-  /// How many times copies of pages were staged or came to be written: for who finds all frames held, and wants to know
-  /// whether that was the pool's own doing.
+  /// For who finds all frames held, and wants to know whether that was the pool's own doing: whether no frame is
+  /// latched for staging or finishing just now, and how many times that was so. Read `idle` first.
+  [[nodiscard]] bool idle() const noexcept { return holding_.load(std::memory_order_acquire) == 0; }
   [[nodiscard]] std::uint64_t activity() const noexcept { return activity_.load(std::memory_order_acquire); }
 
   struct Counts {
@@ -109,6 +110,7 @@ class WriteBack {
   [[nodiscard]] Outcome stage(const Target& target, std::span<std::byte> to, std::uint64_t& version) noexcept;
   /// The copy of `frame` of `version` is written, or not.
   void finish(std::uint32_t frame, std::uint64_t version, bool written) noexcept;
+  void no_longer_holding() noexcept;
   void clean_when_asked() noexcept;
 
   FrameTable& table_;
@@ -122,6 +124,7 @@ class WriteBack {
   sync::Atomic<std::uint32_t> epoch_{1};
   sync::Atomic<std::uint32_t> synced_epoch_{0};
   sync::Atomic<std::uint64_t> highest_lsn_{0};
+  sync::Atomic<std::uint32_t> holding_{0};
   sync::Atomic<std::uint64_t> activity_{0};
   Counts counts_;
 
