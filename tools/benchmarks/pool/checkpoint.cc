@@ -153,8 +153,8 @@ void checkpoint_rows(Report& report, const std::string& directory) {
   Sequence sequence(8);
   std::uint64_t lsn = 0;
   std::vector<double> bare_ms, change_ms, checkpoint_ms, over_bare;
-  std::vector<std::vector<double>> peer_ms(databases.size()), log_ms(databases.size()), commit_ms(databases.size()),
-      over_us(databases.size());
+  std::vector<std::vector<double>> log_ms(databases.size()), commit_ms(databases.size()), tidy_ms(databases.size()),
+      over_us(databases.size()), commit_over_us(databases.size()), all_over_us(databases.size());
   for (unsigned round = 0; round < kRounds; ++round) {
     const std::vector<std::uint32_t> chosen = choose(sequence, rows);
     const double raw = bare.write(chosen);
@@ -173,10 +173,13 @@ void checkpoint_rows(Report& report, const std::string& directory) {
       const double logged = static_cast<double>(now_ns() - begin) / 1e6;
       databases[i].database->tidy();
       const double whole = static_cast<double>(now_ns() - begin) / 1e6;
-      peer_ms[i].push_back(whole);
-      commit_ms[i].push_back(static_cast<double>(commit_ns) / 1e6);
+      const double commit = static_cast<double>(commit_ns) / 1e6;
       log_ms[i].push_back(logged);
-      over_us[i].push_back(whole / (times.change_ms + times.checkpoint_ms));
+      commit_ms[i].push_back(commit);
+      tidy_ms[i].push_back(whole - logged);
+      over_us[i].push_back((commit + whole - logged) / times.checkpoint_ms);
+      commit_over_us[i].push_back(commit / times.checkpoint_ms);
+      all_over_us[i].push_back(whole / (times.change_ms + times.checkpoint_ms));
     }
   }
   report.figure("  bare: sorted writes at depth 128, one fdatasync", median(bare_ms), "ms");
@@ -188,9 +191,16 @@ void checkpoint_rows(Report& report, const std::string& directory) {
       absent(report, databases[i].name, databases[i].package);
       continue;
     }
-    report.say(text("  %s: one transaction %.1f ms (its commit %.1f ms), and with every page at its place %.1f ms",
-                    databases[i].name.c_str(), median(log_ms[i]), median(commit_ms[i]), median(peer_ms[i])));
-    report.at_least(databases[i].name + " over changes and checkpoint, time", median(over_us[i]), databases[i].bound);
+    report.say(
+        text("  %s: changes and commit %.1f ms, of which the commit %.1f ms; bringing the pages to their place "
+             "after that %.1f ms",
+             databases[i].name.c_str(), median(log_ms[i]), median(commit_ms[i]), median(tidy_ms[i])));
+    report.say(
+        text("    commit alone over checkpoint %.2fx; everything, changes included, over changes and checkpoint %.2fx",
+             median(commit_over_us[i]), median(all_over_us[i])));
+    // Durable and in place, so that no log is needed any more: that is what our checkpoint leaves.
+    report.at_least(databases[i].name + ": commit and log brought home, over checkpoint", median(over_us[i]),
+                    databases[i].bound);
   }
   if (!pool.close()) report.at_least("a close without error", 0, 1);
 }
