@@ -10,6 +10,7 @@
 
 #include <array>
 #include <bit>
+#include <cstdio>
 #include <map>
 
 #include "engine/buffer_pool.h"
@@ -19,6 +20,16 @@ namespace pagedb {
 namespace {
 
 using namespace testing_support;
+
+// What depends on timing may not fail again while rapidcheck shrinks, and its message would be lost: it is printed at
+// once.
+#define REQUIRE(condition)                                                                \
+  do {                                                                                    \
+    if (!(condition)) {                                                                   \
+      std::fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition); \
+      RC_FAIL(#condition);                                                                \
+    }                                                                                     \
+  } while (false)
 
 constexpr std::uint64_t kIds = 24;
 constexpr std::size_t kSlots = 3;
@@ -96,7 +107,7 @@ class Modelled {
         if (guard->copy(kPageHeaderBytes, bytes)) {
           check(std::bit_cast<std::uint64_t>(bytes), step.id);
         } else {
-          RC_ASSERT(options_.background_reader);  // which may have evicted it for a page of its own
+          REQUIRE(options_.background_reader);  // which may have evicted it for a page of its own
         }
         break;
       }
@@ -123,8 +134,8 @@ class Modelled {
         if (held) break;
         auto guard = pool_->new_page(id);
         if (exhausted(guard)) break;
-        RC_ASSERT(guard.has_value());
-        RC_ASSERT(word_of(guard->page()) == 0u);
+        REQUIRE(guard.has_value());
+        REQUIRE(word_of(guard->page()) == 0u);
         model_[step.id] = 0;
         if (step.detail % 2 == 0) put(*guard, step);
         break;
@@ -152,7 +163,7 @@ class Modelled {
         must_be_ok(pool_->sync());
         break;
       case Step::checkpoint:
-        RC_ASSERT(pool_->checkpoint(Lsn{last_lsn_ + 1}).has_value());
+        REQUIRE(pool_->checkpoint(Lsn{last_lsn_ + 1}).has_value());
         break;
       case Step::drop:
         if (held) break;
@@ -175,14 +186,14 @@ class Modelled {
   void finish() {
     for (Slot& slot : slots_) let_go(slot);
     must_be_ok(pool_->close());
-    RC_ASSERT(pool_->stats().dirty == 0u);
+    REQUIRE(pool_->stats().dirty == 0u);
     pool_.reset();
     reopen();
     for (const auto& [id, value] : model_) {
-      RC_ASSERT(store_.durable(id) == std::optional(value));
+      REQUIRE(store_.durable(id) == std::optional(value));
       const auto guard = pool_->fetch(PageId{id});
-      RC_ASSERT(guard.has_value());
-      RC_ASSERT(word_of(guard->page()) == value);
+      REQUIRE(guard.has_value());
+      REQUIRE(word_of(guard->page()) == value);
     }
   }
 
@@ -207,7 +218,7 @@ class Modelled {
     std::uint32_t frames_held = 0;
     for (const auto& [id, count] : held_) frames_held += count > 0 ? 1 : 0;
     if (exhausted(result)) {
-      RC_ASSERT(frames_held >= options_.frames);
+      REQUIRE(frames_held >= options_.frames);
       return result;
     }
     if (!result) RC_FAIL(result.error().message());
@@ -223,7 +234,7 @@ class Modelled {
   }
   void check(std::uint64_t value, std::uint64_t id) const {
     const auto known = model_.find(id);
-    if (known != model_.end()) RC_ASSERT(value == known->second);
+    if (known != model_.end()) REQUIRE(value == known->second);
   }
 
   BufferPoolOptions options_;
