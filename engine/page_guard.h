@@ -11,6 +11,9 @@
 // aborts. A guard must not outlive its pool (destroying the pool then aborts), and is used by one task at a time. A
 // shared guard may be handed to another task; an exclusive one belongs to the task that got it.
 //
+// A temporary guard lives to the end of its whole expression: in `use(*pool.fetch(a)) || pool.close()` it is still
+// alive when the pool is closed. Give guards names and scopes.
+//
 // Latches are not recursive. A task that waits for a page which it holds exclusively itself would wait for ever, so
 // that aborts. A task that holds a page shared must not wait for it at all, not even shared: a writer may have queued
 // up between. To hold several pages, take them in one order everywhere (a tree: from the root down).
@@ -135,7 +138,8 @@ class ExclusiveGuard {
   void set_lsn(Lsn lsn) noexcept;
   /// Whether the log record of the next change must hold a full image of the page: it is the first change since a
   /// checkpoint began, and a torn write of the page could not be repaired from the records after that checkpoint. Ask
-  /// before appending the record, under this guard. Always true for a page whose LSN is 0.
+  /// before appending the record, under this guard. Always true for a page whose LSN is 0, and until the pool's first
+  /// checkpoint has begun: what the log holds of a page is not known before that.
   [[nodiscard]] bool full_image_due() const noexcept;
   /// Where the page is, for a later `fetch` with a hint.
   [[nodiscard]] FrameHint hint() const noexcept {

@@ -163,15 +163,13 @@ struct WriteBack::Sweep {
   Result<void> result{};  // the first error in page order, at first_failed
   PageId first_failed{};
 
+  // `error` is about `id`, or about the page that it names.
   void note(const Result<void>& error, PageId id) noexcept {
+    if (error.error().has_page) id = error.error().page;
     const sync::SpinGuard guard(lock, self.table_.scheduler());
-    if (result && !error) {
-      result = error;
-      first_failed = id;
-    } else if (!error && id < first_failed) {
-      result = error;
-      first_failed = id;
-    }
+    if (!result && first_failed < id) return;
+    result = error;
+    first_failed = id;
   }
 
   void run() noexcept {
