@@ -61,9 +61,9 @@ struct BufferPoolOptions {
   bool background_writer = true;
   /// Whether `prefetch` reads (in a task of the pool's own). Without it `prefetch` does nothing.
   bool background_reader = true;
-  /// Pages that one batch of writes holds, 1 to 4096; twice as many are staged. A checkpoint keeps the device busy with
-  /// two batches in turn.
-  std::uint32_t write_batch_pages = 128;
+  /// Pages that one batch of writes holds, 1 to 4096, and no more than 1 MiB of them (or 8); two batches are staged in
+  /// turn. Twice the device's queue depth keeps it busy.
+  std::uint32_t write_batch_pages = 256;
 };
 
 /// Where a page is with respect to its store.

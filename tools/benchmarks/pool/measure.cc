@@ -59,16 +59,16 @@ std::uint64_t now_ns() {
   return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
 }
 
-std::uint64_t core_wait_ns() {
-  char line[128] = {};
-  const int file = ::open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-  if (file < 0) return 0;
-  const auto bytes = ::read(file, line, sizeof line - 1);
-  ::close(file);
-  if (bytes <= 0) return 0;
-  char* rest = line;
-  std::strtoull(rest, &rest, 10);  // time on a core
-  return std::strtoull(rest, nullptr, 10);
+std::uint64_t thread_cpu_ns() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+std::uint64_t thread_sleeps() {
+  rusage usage{};
+  ::getrusage(RUSAGE_THREAD, &usage);
+  return static_cast<std::uint64_t>(usage.ru_nvcsw);
 }
 
 std::uint64_t process_cpu_ns() {

@@ -84,9 +84,10 @@ struct Pairs {
 
 /// Nanoseconds of a clock that never goes back.
 [[nodiscard]] std::uint64_t now_ns();
-/// Nanoseconds that this thread was ready to run and had no core, as the kernel counts them. Others' builds on the
-/// machine show here, waiting for a latch does not.
-[[nodiscard]] std::uint64_t core_wait_ns();
+/// Time for which the calling thread had a core, ns.
+[[nodiscard]] std::uint64_t thread_cpu_ns();
+/// How often it went to sleep of its own accord.
+[[nodiscard]] std::uint64_t thread_sleeps();
 /// CPU time of this process in nanoseconds, all threads, user and system.
 [[nodiscard]] std::uint64_t process_cpu_ns();
 
