@@ -50,6 +50,14 @@ int example(const std::string& path) {
     if (const auto synced = file.sync(); !synced) return failed(synced.error());  // only now is it durable
   }
 
+  {
+    // What recovery starts from: pages are durable as of log record 1, so the log may be cut below 2.
+    auto again = pagedb::PageFile::open(scheduler, disk, path);
+    if (!again) return failed(again.error());
+    if (const auto allowed = (*again)->may_write(kPage); !allowed) return failed(allowed.error());
+    if (const auto done = (*again)->commit_redo_from(pagedb::Lsn{2}); !done) return failed(done.error());
+  }
+
   // The file knows its page size. Saying what one expects turns a mix-up into an error.
   auto opened = pagedb::PageFile::open(scheduler, disk, path, {.access = pagedb::Access::read_only, .page_size = size});
   if (!opened) return failed(opened.error());
@@ -68,6 +76,7 @@ int example(const std::string& path) {
   const auto unwritten = file.read(pagedb::PageId{2}, page->span());
   if (unwritten || unwritten.error().code != pagedb::ErrorCode::never_written) return 1;
   if (file.write(kPage, page->span()).error().code != pagedb::ErrorCode::read_only) return 1;
+  if (file.redo_from() != pagedb::Lsn{2}) return 1;
   return file.file_id() == id && !file.poisoned() ? 0 : 1;
 }
 
