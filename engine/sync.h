@@ -51,7 +51,9 @@ class SpinLock {
 /// Holds a SpinLock for a scope.
 class SpinGuard {
  public:
+  /// Takes `lock`.
   SpinGuard(SpinLock& lock, Scheduler& scheduler) noexcept : lock_(lock) { lock_.lock(scheduler); }
+  /// Gives it back.
   ~SpinGuard() { lock_.unlock(); }
   SpinGuard(const SpinGuard&) = delete;
   SpinGuard& operator=(const SpinGuard&) = delete;
