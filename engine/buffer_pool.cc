@@ -70,7 +70,8 @@ struct BufferPool::Impl {
 
   detail::HandOut<CheckpointTurn> checkpoint_gate;  // of the one turn there is
   CheckpointTurn turn;
-  Lsn last_begin{};  // of the holder of the turn
+  Lsn last_begin{};                            // the turn's holder's
+  sync::Atomic<std::uint64_t> ended_begin{0};  // that of the last checkpoint that ended, well or not
   sync::Atomic<std::uint64_t> redo_from{0};
 
   sync::Atomic<std::uint64_t> misses{0};
@@ -304,9 +305,11 @@ Lsn BufferPool::Impl::pass_by_writers() noexcept {
 
 Result<Lsn> BufferPool::checkpoint(Lsn begin) noexcept {
   Impl& impl = *impl_;
+  PAGEDB_CHECK(begin.value >= impl.ended_begin.load(std::memory_order_acquire),
+               "a checkpoint begins before one that has ended");
   Impl::CheckpointTurn& turn = impl.checkpoint_gate.take();
-  PAGEDB_CHECK(begin >= impl.last_begin, "a checkpoint begins before the one before it");
-  impl.last_begin = begin;
+  // Two that overlap may come in either order. The log's end at the later moment is as good for both.
+  begin = impl.last_begin = std::max(begin, impl.last_begin);
 
   // Some tasks may have asked before this moment whether an image is due, and log their change only now, at or above
   // `begin`. So every change is due one until all of those are done; after that, every page that has an LSN they could
@@ -331,6 +334,7 @@ Result<Lsn> BufferPool::checkpoint(Lsn begin) noexcept {
       impl.redo_from.store(begin.value, std::memory_order_release);
     }
   }
+  impl.ended_begin.store(begin.value, std::memory_order_release);
   impl.checkpoint_gate.give(turn);
   return result;
 }

@@ -41,7 +41,6 @@
 #include <span>
 
 #include "engine/error.h"
-#include "engine/function_ref.h"
 #include "engine/log.h"
 #include "engine/page_guard.h"
 #include "engine/page_store.h"
@@ -59,7 +58,7 @@ struct BufferPoolOptions {
   Time exhausted_wait{0};
   /// Whether a task of the pool's own keeps pages clean that would soon be evicted.
   bool background_writer = true;
-  /// Whether `prefetch` reads (in a task of the pool's own). Without it `prefetch` does nothing.
+  /// Whether `prefetch` reads (in tasks of the pool's own). Without it `prefetch` does nothing.
   bool background_reader = true;
   /// Pages that one batch of writes holds, 1 to 4096, and no more than 1 MiB of them (or 8); two batches are staged in
   /// turn. Twice the device's queue depth keeps it busy.
@@ -191,11 +190,13 @@ class BufferPool {
   /// 2. Every page that is dirty now is written, the log made durable below `begin`, and the store synced.
   /// 3. The store commits `redo_from = begin` (PageStore::commit_redo_from).
   ///
-  /// Ok: returns `begin`; the log below it may be cut. An error: the log must be kept; a later checkpoint tries again.
+  /// Ok: returns `begin`; the log below what is returned may be cut. An error: the log must be kept; a later checkpoint
+  /// tries again.
   ///
   /// It is right only if log records are appended and applied under the page's exclusive guard, with `set_lsn`, before
-  /// the guard is released. `begin` must not go back, and the caller must hold no exclusive guard: both abort. One
-  /// checkpoint runs at a time; another one waits.
+  /// the guard is released. The caller must hold no exclusive guard, and `begin` must not be below that of a checkpoint
+  /// that had returned when this one was called: both abort. One checkpoint runs at a time; another one waits, and if
+  /// the one that it waited for began later, counts, and returns, from there.
   [[nodiscard]] Result<Lsn> checkpoint(Lsn begin) noexcept;
 
   /// Asks for pages to be read soon, in the background, at the device's depth. A wish: ids that are in memory, that

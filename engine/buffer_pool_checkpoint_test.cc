@@ -107,6 +107,20 @@ TEST_F(Checkpoint, OneAtATime) {
   EXPECT_EQ(pool->redo_from(), Lsn{3});
 }
 
+TEST_F(Checkpoint, OfTwoThatOverlapTheLaterBeginCounts) {
+  change(7, 70);
+  store.writes.close();
+  std::jthread first([&] { EXPECT_EQ(must(pool->checkpoint(Lsn{3})), Lsn{3}); });
+  store.writes.await();
+  // It read the log's end before the first one did, and came second all the same.
+  std::jthread second([&] { EXPECT_EQ(must(pool->checkpoint(Lsn{2})), Lsn{3}); });
+  scheduler.await_parked(1);
+  store.writes.open();
+  first.join();
+  second.join();
+  EXPECT_EQ(store.redo_from(), Lsn{3});
+}
+
 // ---- errors
 
 TEST_F(Checkpoint, AFailedWriteCommitsNothing) {

@@ -106,14 +106,14 @@ TEST(PoolDeathTest, ACheckpointAbortsAlsoWhenTheHeldPageIsClean) {
       "holds exclusively itself");
 }
 
-TEST(PoolDeathTest, ACheckpointDoesNotBeginBeforeTheOneBefore) {
+TEST(PoolDeathTest, ACheckpointDoesNotBeginBeforeOneThatHasEnded) {
   EXPECT_DEATH(
       {
         PoolWorld world;
         static_cast<void>(world.pool->checkpoint(Lsn{5}));
         static_cast<void>(world.pool->checkpoint(Lsn{4}));
       },
-      "before the one before");
+      "begins before one that has ended");
 }
 
 TEST(PoolDeathTest, AGuardDoesNotOutliveItsPool) {
