@@ -11,6 +11,7 @@
 
 #include "engine/check.h"
 #include "engine/internal/page_file_state.h"
+#include "engine/internal/raise_to.h"
 #include "engine/internal/superblock_io.h"
 #include "engine/io/transfer.h"
 
@@ -56,13 +57,7 @@ IoRequest PageFile::State::request(IoOp op, PageId page_id, std::span<std::byte>
   return {.op = op, .offset = page_id.value << size.shift(), .data = page.data(), .size = page.size()};
 }
 
-void PageFile::State::wrote(PageId page_id) noexcept {
-  const std::uint64_t end = page_id.value + 1;
-  std::uint64_t count = page_count.load(std::memory_order_relaxed);
-  while (count < end &&
-         !page_count.compare_exchange_weak(count, end, std::memory_order_release, std::memory_order_relaxed)) {
-  }
-}
+void PageFile::State::wrote(PageId page_id) noexcept { detail::raise_to(page_count, page_id.value + 1); }
 
 Result<PageHeader> PageFile::read(PageId id, std::span<std::byte> page) noexcept {
   State& s = *state_;
@@ -179,10 +174,7 @@ Result<void> PageFile::commit_redo_from(Lsn redo_from) noexcept {
   State& s = *state_;
   if (const auto refusal = s.refuse_sync()) return failure(*refusal);
   if (!s.has_superblock) return failure(PageError{.code = ErrorCode::unsupported});
-  std::uint64_t wanted = s.wanted_redo_from.load(std::memory_order_relaxed);
-  while (wanted < redo_from.value &&
-         !s.wanted_redo_from.compare_exchange_weak(wanted, redo_from.value, std::memory_order_acq_rel)) {
-  }
+  detail::raise_to(s.wanted_redo_from, redo_from.value);
   return s.commit_gate.run([&] { return s.commit(); });
 }
 

@@ -34,8 +34,6 @@ class SyncGate {
 
   /// Calls `sync` for this task and for `followers`, then passes the gate on.
   [[nodiscard]] Result<void> lead(FunctionRef<Result<void>()> sync, Waiter* followers) noexcept;
-  /// Lets the task of `waiter` go on. Afterwards the waiter is gone.
-  void release(Waiter& waiter) noexcept;
 
   Scheduler& scheduler_;
   // idle(): nobody syncs. Otherwise one task leads, and this is the stack of those who wait for the next sync, null

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "engine/check.h"
+#include "engine/internal/raise_to.h"
 #include "engine/page.h"
 
 namespace pagedb::detail {
@@ -17,13 +18,6 @@ using namespace frame_state;
 namespace {
 
 constexpr std::size_t kMoreDirty = 64;  // room for pages that become dirty while the list is made
-
-template <class T>
-void raise_to(sync::Atomic<T>& word, T value) noexcept {
-  T seen = word.load(std::memory_order_relaxed);
-  while (seen < value && !word.compare_exchange_weak(seen, value, std::memory_order_acq_rel)) {
-  }
-}
 
 }  // namespace
 
