@@ -11,90 +11,27 @@
 #include "scenarios/campaign.h"
 #include "scenarios/page_file_scenarios.h"
 #include "scenarios/redo_recovery.h"
+#include "scenarios/wrong_engine_test.h"
 
 namespace pagedb::scenarios {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t kSeeds = 30;
+using namespace testing_support;
 
-/// A page file that hands every call on. Wrong ones override what they get wrong.
-class Forwarding : public Subject {
- public:
-  explicit Forwarding(std::unique_ptr<Subject> inner) : inner_(std::move(inner)) {}
-  Result<PageHeader> read(PageId id, std::span<std::byte> page) override { return inner_->read(id, page); }
-  Result<void> write(PageId id, std::span<std::byte> page) override { return inner_->write(id, page); }
-  Result<void> read_batch(std::span<PageIo> batch) override { return inner_->read_batch(batch); }
-  Result<void> write_batch(std::span<PageIo> batch) override { return inner_->write_batch(batch); }
-  Result<void> sync() override { return inner_->sync(); }
-  bool poisoned() const override { return inner_->poisoned(); }
-  OpenReport open_report() const override { return inner_->open_report(); }
-  PageStore& store() override { return inner_->store(); }
-
- protected:
-  std::unique_ptr<Subject> inner_;
-};
-
-/// What an engine does wrong, for the file it opens and the world it runs in.
-struct World {
-  Scheduler& scheduler;
-  IoBackend& backend;
-  bool created;  // by create, not by open: the workload's first life
-};
-using Wrong = std::function<Result<std::unique_ptr<Subject>>(std::unique_ptr<Subject>, const World&)>;
-
-class WrongEngine final : public Engine {
- public:
-  explicit WrongEngine(Wrong wrong) : wrong_(std::move(wrong)) {}
-  Result<std::unique_ptr<Subject>> create(Scheduler& scheduler, IoBackend& backend, const std::string& path,
-                                          PageSize page_size, const FileId& id) const override {
-    auto made = production_engine().create(scheduler, backend, path, page_size, id);
-    if (!made) return made;
-    return wrong_(std::move(*made), {scheduler, backend, true});
-  }
-  Result<std::unique_ptr<Subject>> open(Scheduler& scheduler, IoBackend& backend, const std::string& path,
-                                        const OpenOptions& options) const override {
-    auto opened = production_engine().open(scheduler, backend, path, options);
-    if (!opened) return opened;
-    return wrong_(std::move(*opened), {scheduler, backend, false});
-  }
-
- private:
-  Wrong wrong_;
-};
-
-template <class T>
-Wrong wrapped() {
-  return [](std::unique_ptr<Subject> inner, const World&) -> Result<std::unique_ptr<Subject>> {
-    return std::make_unique<T>(std::move(inner));
-  };
-}
-
-/// One seed of a page_file scenario (or of redo_recovery) with an engine.
+/// One seed of page_file_crash with an engine.
 RunResult run(std::uint64_t seed, const Engine& engine, const faults::FaultPlan& plan = {},
               std::string_view profile = "nvme-512") {
-  sim::PrngChoices choices(seed);
-  sim::Trace trace;
-  const auto device = faults::find_profile(profile);
-  RunRequest request;
-  request.seed = seed;
-  request.profile = &*device;
-  request.choices = &choices;
-  request.trace = &trace;
-  return run_page_file(request, "page_file_crash", engine, plan, 0);
+  return run_seed(
+      seed, [&](const RunRequest& request) { return run_page_file(request, "page_file_crash", engine, plan, 0); },
+      profile);
 }
 
-/// The first violation of `invariant` within kSeeds seeds; all that fire before it have to be of it as well.
+/// The first violation within kSeeds seeds of page_file_crash with an engine. It has to be of `invariant`.
 Violation first_violation(const Engine& engine, Invariant invariant, const faults::FaultPlan& plan = {}) {
-  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
-    const RunResult result = run(seed, engine, plan);
-    if (result.violations.empty()) continue;
-    EXPECT_EQ(name(result.violations.front().invariant), name(invariant)) << result.violations.front().message;
-    return result.violations.front();
-  }
-  ADD_FAILURE() << name(invariant) << " never fired";
-  return {};
+  return first_violation_of(
+      invariant, [&](const RunRequest& request) { return run_page_file(request, "page_file_crash", engine, plan, 0); });
 }
 
 TEST(Invariants, NoneFiresOnTheProductionEngine) {

@@ -6,32 +6,30 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <functional>
 #include <map>
 #include <vector>
 
 #include "scenarios/pool_scenarios.h"
+#include "scenarios/wrong_engine_test.h"
 
 namespace pagedb::scenarios {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t kSeeds = 30;
+using namespace testing_support;
 
-/// A page file, also as a store, that hands every call on. Wrong ones override what they get wrong.
-class Forwarding : public Subject, public PageStore {
+/// The same as a store too: what a pool asks for goes through it.
+class ForwardingStore : public Forwarding, public PageStore {
  public:
-  explicit Forwarding(std::unique_ptr<Subject> inner) : inner_(std::move(inner)) {}
-  // Subject
+  using Forwarding::Forwarding;
+  // Subject and PageStore
   Result<PageHeader> read(PageId id, std::span<std::byte> page) noexcept override { return below().read(id, page); }
-  Result<void> write(PageId id, std::span<std::byte> page) override { return inner_->write(id, page); }
-  Result<void> read_batch(std::span<PageIo> batch) override { return inner_->read_batch(batch); }
-  Result<void> write_batch(std::span<PageIo> batch) override { return inner_->write_batch(batch); }
   Result<void> sync() noexcept override { return below().sync(); }
   bool poisoned() const noexcept override { return below().poisoned(); }
-  OpenReport open_report() const override { return inner_->open_report(); }
   PageStore& store() override { return *this; }
+  using Forwarding::read_batch;
+  using Forwarding::write_batch;
   // PageStore
   Result<void> read_batch(std::span<PageIo> batch, PageDone done) noexcept override {
     return below().read_batch(batch, done);
@@ -46,75 +44,19 @@ class Forwarding : public Subject, public PageStore {
 
  protected:
   [[nodiscard]] PageStore& below() const { return inner_->store(); }
-  std::unique_ptr<Subject> inner_;
 };
-
-using Wrap = std::function<std::unique_ptr<Subject>(std::unique_ptr<Subject>, bool created)>;
-using Options = std::function<void(BufferPoolOptions&)>;
-
-/// The production engine with a subject of the test's, and pools with options of the test's.
-class WrongEngine final : public Engine {
- public:
-  explicit WrongEngine(Wrap wrap, Options change = {}) : wrap_(std::move(wrap)), change_(std::move(change)) {}
-  Result<std::unique_ptr<Subject>> create(Scheduler& scheduler, IoBackend& backend, const std::string& path,
-                                          PageSize page_size, const FileId& id) const override {
-    auto made = production_engine().create(scheduler, backend, path, page_size, id);
-    if (!made) return made;
-    return wrap_(std::move(*made), true);
-  }
-  Result<std::unique_ptr<Subject>> open(Scheduler& scheduler, IoBackend& backend, const std::string& path,
-                                        const OpenOptions& options) const override {
-    auto opened = production_engine().open(scheduler, backend, path, options);
-    if (!opened) return opened;
-    return wrap_(std::move(*opened), false);
-  }
-  Result<std::unique_ptr<BufferPool>> make_pool(Scheduler& scheduler, Subject& subject,
-                                                const BufferPoolOptions& options) const override {
-    BufferPoolOptions changed = options;
-    if (change_) change_(changed);
-    return Engine::make_pool(scheduler, subject, changed);
-  }
-
- private:
-  Wrap wrap_;
-  Options change_;
-};
-
-template <class T>
-Wrap wrapped() {
-  return [](std::unique_ptr<Subject> inner, bool) { return std::make_unique<T>(std::move(inner)); };
-}
 
 using RunWith = RunResult (*)(const RunRequest&, const Engine&);
 
-RunResult run_seed(RunWith run, std::uint64_t seed, const Engine& engine) {
-  sim::PrngChoices choices(seed);
-  sim::Trace trace;
-  const auto device = faults::find_profile("nvme-512");
-  RunRequest request;
-  request.seed = seed;
-  request.profile = &*device;
-  request.choices = &choices;
-  request.trace = &trace;
-  return run(request, engine);
-}
-
-/// The first violation of `invariant` within kSeeds seeds; nothing else may fire before it.
 Violation first_violation(RunWith run, const Engine& engine, Invariant invariant) {
-  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
-    const RunResult result = run_seed(run, seed, engine);
-    if (result.violations.empty()) continue;
-    EXPECT_EQ(name(result.violations.front().invariant), name(invariant)) << result.violations.front().message;
-    return result.violations.front();
-  }
-  ADD_FAILURE() << name(invariant) << " never fired";
-  return {};
+  return first_violation_of(invariant, [&](const RunRequest& request) { return run(request, engine); });
 }
 
 TEST(PoolInvariants, NoneFiresOnTheProductionEngine) {
+  const WrongEngine engine(wrapped<ForwardingStore>());
   for (const RunWith run : {run_pool_crash, run_pool_wal}) {
     for (std::uint64_t seed = 0; seed < 10; ++seed) {
-      const RunResult result = run_seed(run, seed, WrongEngine(wrapped<Forwarding>()));
+      const RunResult result = run_seed(seed, [&](const RunRequest& request) { return run(request, engine); });
       EXPECT_TRUE(result.violations.empty()) << result.violations.front().message;
       EXPECT_GT(result.counters.recoveries_verified, 0u);
     }
@@ -122,7 +64,7 @@ TEST(PoolInvariants, NoneFiresOnTheProductionEngine) {
 }
 
 TEST(PoolInvariants, WriteAheadFiresOnAPoolThatDoesNotAskTheLog) {
-  const WrongEngine engine(wrapped<Forwarding>(), [](BufferPoolOptions& options) { options.log = nullptr; });
+  const WrongEngine engine(wrapped<ForwardingStore>(), [](BufferPoolOptions& options) { options.log = nullptr; });
   const Violation violation = first_violation(run_pool_wal, engine, Invariant::write_ahead);
   EXPECT_THAT(violation.message, HasSubstr("the log is durable only up to"));
   EXPECT_EQ(violation.branch, 0u) << "judged when the write is submitted";
@@ -132,9 +74,9 @@ TEST(PoolInvariants, WriteAheadFiresOnAPoolThatDoesNotAskTheLog) {
 using Oldest = std::map<std::uint64_t, std::vector<std::byte>>;
 
 /// A recovered file that goes back to it.
-class GoesBack final : public Forwarding {
+class GoesBack final : public ForwardingStore {
  public:
-  GoesBack(std::unique_ptr<Subject> inner, Oldest& oldest) : Forwarding(std::move(inner)), oldest_(oldest) {}
+  GoesBack(std::unique_ptr<Subject> inner, Oldest& oldest) : ForwardingStore(std::move(inner)), oldest_(oldest) {}
   Result<void> read_batch(std::span<PageIo> batch) override {
     const auto result = inner_->read_batch(batch);
     for (const PageIo& io : batch) {
@@ -154,11 +96,13 @@ TEST(PoolInvariants, LsnMonotonicFiresOnARecoveryThatGoesBack) {
     bool fired = false;
     for (std::uint64_t seed = 0; seed < kSeeds && !fired; ++seed) {
       Oldest oldest;
-      const WrongEngine engine([&](std::unique_ptr<Subject> inner, bool created) -> std::unique_ptr<Subject> {
-        if (created) return inner;
-        return std::make_unique<GoesBack>(std::move(inner), oldest);
-      });
-      for (const Violation& violation : run_seed(run, seed, engine).violations) {
+      const WrongEngine engine(
+          [&](std::unique_ptr<Subject> inner, const World& world) -> Result<std::unique_ptr<Subject>> {
+            if (world.created) return inner;
+            return std::make_unique<GoesBack>(std::move(inner), oldest);
+          });
+      const RunResult result = run_seed(seed, [&](const RunRequest& request) { return run(request, engine); });
+      for (const Violation& violation : result.violations) {
         if (violation.invariant != Invariant::lsn_monotonic) continue;
         EXPECT_THAT(violation.message, HasSubstr("but the medium held lsn"));
         EXPECT_GT(violation.branch, 0u);
@@ -170,9 +114,9 @@ TEST(PoolInvariants, LsnMonotonicFiresOnARecoveryThatGoesBack) {
 }
 
 TEST(PoolInvariants, DurabilityFiresOnAFlushThatWroteNothing) {
-  class Forgets final : public Forwarding {
+  class Forgets final : public ForwardingStore {
    public:
-    using Forwarding::Forwarding;
+    using ForwardingStore::ForwardingStore;
     Result<void> write_batch(std::span<PageIo> batch, PageDone done) noexcept override {
       for (PageIo& io : batch) {
         io.result = {};
@@ -186,9 +130,9 @@ TEST(PoolInvariants, DurabilityFiresOnAFlushThatWroteNothing) {
 }
 
 TEST(PoolInvariants, DurabilityFiresOnACheckpointThatIsNotStored) {
-  class Forgets final : public Forwarding {
+  class Forgets final : public ForwardingStore {
    public:
-    using Forwarding::Forwarding;
+    using ForwardingStore::ForwardingStore;
     Result<void> commit_redo_from(Lsn) noexcept override { return below().sync(); }
   };
   for (const RunWith run : {run_pool_crash, run_pool_wal}) {
@@ -198,9 +142,9 @@ TEST(PoolInvariants, DurabilityFiresOnACheckpointThatIsNotStored) {
 }
 
 TEST(PoolInvariants, IntegrityFiresOnACheckpointThatNobodyAskedFor) {
-  class Hastens final : public Forwarding {
+  class Hastens final : public ForwardingStore {
    public:
-    using Forwarding::Forwarding;
+    using ForwardingStore::ForwardingStore;
     Result<void> commit_redo_from(Lsn redo_from) noexcept override {
       return below().commit_redo_from({redo_from.value + 1});
     }
@@ -210,9 +154,9 @@ TEST(PoolInvariants, IntegrityFiresOnACheckpointThatNobodyAskedFor) {
 }
 
 TEST(PoolInvariants, IntegrityFiresOnAStoreThatGivesAnOlderVersionBack) {
-  class Ages final : public Forwarding {
+  class Ages final : public ForwardingStore {
    public:
-    using Forwarding::Forwarding;
+    using ForwardingStore::ForwardingStore;
     Result<PageHeader> read(PageId id, std::span<std::byte> page) noexcept override {
       auto result = below().read(id, page);
       if (!result) return result;
@@ -229,9 +173,9 @@ TEST(PoolInvariants, IntegrityFiresOnAStoreThatGivesAnOlderVersionBack) {
 }
 
 TEST(PoolInvariants, TypedErrorsFiresOnAnErrorOutOfNowhere) {
-  class Moans final : public Forwarding {
+  class Moans final : public ForwardingStore {
    public:
-    using Forwarding::Forwarding;
+    using ForwardingStore::ForwardingStore;
     Result<PageHeader> read(PageId id, std::span<std::byte> page) noexcept override {
       if (id.value == 3) return failure(PageError{.code = ErrorCode::io_error, .sys_errno = 5}.about(id));
       return below().read(id, page);
