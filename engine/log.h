@@ -11,7 +11,8 @@ namespace pagedb {
 /// The write-ahead rule: the buffer pool writes no page before the log that explains it is durable.
 ///
 /// Thread-safety: called by several tasks at once, each holding no latch and no lock. It may wait through the pool's
-/// Scheduler. It must not call back into the pool.
+/// Scheduler. It must not call back into the pool, nor need anything that a task holds while *it* calls the pool (a
+/// lock of the log across `fetch`, say): that task may be waiting for the very writes that wait here.
 class LogBarrier {
  public:
   virtual ~LogBarrier() = default;

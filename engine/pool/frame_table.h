@@ -2,9 +2,9 @@
 //
 // FrameTable: which page is in which frame, and each frame's latch. The part of a BufferPool that a hit runs through.
 //
-//   page id ──hash──► heads[] ──► infos[frame] {page, next, version} ──next──► ...      translation, no lock
-//                                 states[frame]  one word: pins, latch, dirty           changed by read-modify-write
-//                                 only memory + frame x page size                             the page
+//   page id ──hash──► heads[] ──► infos[frame] {page, next, version} ──next──► ...    translation, no lock
+//                                 states[frame]  one word: pins, latch, dirty         read-modify-write only
+//                                 memory + frame x page size                          the page
 //
 // Lookup. A chain of frames is walked without a lock. What it finds is only a guess, which pinning settles: once a
 // frame is latched or pinned the page in it cannot change, so the page number is compared again after that. A walk that
