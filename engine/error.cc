@@ -71,6 +71,11 @@ std::string describe(const PageError& e) {
       return "no file offset can express that page number";
     case ErrorCode::reserved_page:
       return "the page is kept for the file's own metadata";
+    case ErrorCode::not_allocated:
+      return "the page is free already, or was never allocated";
+    case ErrorCode::no_free_page:
+      return (e.expected == 0 ? std::string("no page") : "no run of " + number(e.expected) + " pages") + " before page " +
+             number(e.actual) + " is free; free some, or raise the limit";
     case ErrorCode::pool_exhausted:
       return "all " + number(e.actual) +
              " frames of the buffer pool are held; release a guard, or make the pool larger";
@@ -90,6 +95,10 @@ std::string describe(const PageError& e) {
              "from a backup";
     case ErrorCode::unknown_format:
       return "file format version " + number(e.actual) + " is not one that this library knows; use a newer library";
+    case ErrorCode::no_allocation:
+      return "the file has no allocation state of that kind";
+    case ErrorCode::allocation_damaged:
+      return "the metadata that says which pages are in use does not verify; it was left as it is";
   }
   return "unknown error";
 }
@@ -144,8 +153,12 @@ std::string_view name(ErrorCode code) noexcept {
       return "page_id_overflow";
     case ErrorCode::reserved_page:
       return "reserved_page";
+    case ErrorCode::not_allocated:
+      return "not_allocated";
     case ErrorCode::pool_exhausted:
       return "pool_exhausted";
+    case ErrorCode::no_free_page:
+      return "no_free_page";
     case ErrorCode::not_a_page_file:
       return "not_a_page_file";
     case ErrorCode::headerless_file:
@@ -158,6 +171,10 @@ std::string_view name(ErrorCode code) noexcept {
       return "superblock_damaged";
     case ErrorCode::unknown_format:
       return "unknown_format";
+    case ErrorCode::no_allocation:
+      return "no_allocation";
+    case ErrorCode::allocation_damaged:
+      return "allocation_damaged";
   }
   return "unknown";
 }

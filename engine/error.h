@@ -45,10 +45,13 @@ enum class ErrorCode : std::uint8_t {
   beyond_end,        ///< the page lies past the end of the file; `actual` is the file's page count
   page_id_overflow,  ///< the page's offset is not representable
   reserved_page,     ///< the page belongs to the file's own metadata
+  not_allocated,     ///< free: the page is free already, or was never allocated
 
   // The pool cannot do it now.
   pool_exhausted,  ///< every frame of the buffer pool is held; `actual` frames. Release a guard, or make the pool
                    ///< larger
+
+  no_free_page,    ///< no page before page `actual` is free, or no run of `expected` pages where that is set
 
   // The file is not what the caller takes it for. Nothing was changed.
   not_a_page_file,     ///< neither superblock is ours
@@ -58,6 +61,8 @@ enum class ErrorCode : std::uint8_t {
   wrong_page_size,     ///< the file's pages have `actual` bytes (as its bytes suggest), not `expected`
   superblock_damaged,  ///< it was ours, but neither superblock verifies, or the two contradict each other
   unknown_format,      ///< a valid superblock of a format version that this library does not know; `actual`
+  no_allocation,       ///< the file has no allocation state of the kind that was asked for
+  allocation_damaged,  ///< the metadata that says which pages are in use contradicts itself or does not verify
 };
 
 /// The code's name as it stands in the enumeration, for example "bad_checksum".

@@ -22,7 +22,7 @@ using testing::Not;
 
 std::vector<ErrorCode> all_codes() {
   std::vector<ErrorCode> codes;
-  for (int i = 0; i <= static_cast<int>(ErrorCode::unknown_format); ++i) codes.push_back(static_cast<ErrorCode>(i));
+  for (int i = 0; i <= static_cast<int>(ErrorCode::allocation_damaged); ++i) codes.push_back(static_cast<ErrorCode>(i));
   return codes;
 }
 

@@ -31,12 +31,12 @@ std::optional<PageError> PageFile::State::refuse_sync() const noexcept {
   return std::nullopt;
 }
 
-std::optional<PageError> PageFile::State::refuse(IoOp op, PageId page_id) const noexcept {
+std::optional<PageError> PageFile::State::refuse(IoOp op, PageId page_id, Owner owner) const noexcept {
   const auto refusal = [&](PageError error) { return std::optional<PageError>(error.about(page_id)); };
   if (poisoned.load(std::memory_order_acquire)) return refusal({.code = ErrorCode::poisoned});
   if (op == IoOp::write && !writable) return refusal({.code = ErrorCode::read_only});
   if (page_id.value >= kLengthMax >> size.shift()) return refusal({.code = ErrorCode::page_id_overflow});
-  if (reserves(page_id)) return refusal({.code = ErrorCode::reserved_page});
+  if (owner == Owner::user && reserves(page_id)) return refusal({.code = ErrorCode::reserved_page});
   if (op == IoOp::read) {
     const std::uint64_t count = page_count.load(std::memory_order_acquire);
     if (page_id.value >= count) return refusal({.code = ErrorCode::beyond_end, .actual = count});
@@ -44,9 +44,10 @@ std::optional<PageError> PageFile::State::refuse(IoOp op, PageId page_id) const 
   return std::nullopt;
 }
 
-std::optional<PageError> PageFile::State::refuse(IoOp op, PageId page_id, std::span<std::byte> page) const noexcept {
+std::optional<PageError> PageFile::State::refuse(IoOp op, PageId page_id, std::span<std::byte> page,
+                                                 Owner owner) const noexcept {
   PAGEDB_CHECK(page.size() == size.bytes(), "the span for a page has page_size() bytes");
-  if (const auto refusal = refuse(op, page_id)) return refusal;
+  if (const auto refusal = refuse(op, page_id, owner)) return refusal;
   if ((reinterpret_cast<std::uintptr_t>(page.data()) & (limits.memory_align - 1)) != 0) {
     return PageError{.code = ErrorCode::misaligned, .expected = limits.memory_align}.about(page_id);
   }
@@ -59,17 +60,20 @@ IoRequest PageFile::State::request(IoOp op, PageId page_id, std::span<std::byte>
 
 void PageFile::State::wrote(PageId page_id) noexcept { detail::raise_to(page_count, page_id.value + 1); }
 
+Result<PageHeader> PageFile::State::read_page(PageId page_id, std::span<std::byte> page, Owner owner) noexcept {
+  if (const auto refusal = refuse(IoOp::read, page_id, page, owner)) return failure(*refusal);
+  if (const auto moved = transfer(*file, scheduler, request(IoOp::read, page_id, page)); !moved)
+    return failure(moved.error().about(page_id));
+  return verify(page, size, identity(page_id));
+}
+
 Result<PageHeader> PageFile::read(PageId id, std::span<std::byte> page) noexcept {
-  State& s = *state_;
-  if (const auto refusal = s.refuse(IoOp::read, id, page)) return failure(*refusal);
-  if (const auto moved = transfer(*s.file, s.scheduler, s.request(IoOp::read, id, page)); !moved)
-    return failure(moved.error().about(id));
-  return verify(page, s.size, s.identity(id));
+  return state_->read_page(id, page, State::Owner::user);
 }
 
 Result<void> PageFile::write(PageId id, std::span<std::byte> page) noexcept {
   State& s = *state_;
-  if (const auto refusal = s.refuse(IoOp::write, id, page)) return failure(*refusal);
+  if (const auto refusal = s.refuse(IoOp::write, id, page, State::Owner::user)) return failure(*refusal);
   seal(page, s.identity(id));
   if (const auto moved = transfer(*s.file, s.scheduler, s.request(IoOp::write, id, page)); !moved)
     return failure(moved.error().about(id));
@@ -77,7 +81,7 @@ Result<void> PageFile::write(PageId id, std::span<std::byte> page) noexcept {
   return {};
 }
 
-Result<void> PageFile::State::run_batch(IoOp op, std::span<PageIo> batch, PageDone done) noexcept {
+Result<void> PageFile::State::run_batch(IoOp op, std::span<PageIo> batch, PageDone done, Owner owner) noexcept {
   // A batch goes in parts, each deeper than the device's queue, with scratch on the stack for a small one. A large one
   // asks for more, and does without when there is none.
   constexpr std::size_t kSmallPart = 128;  // 5 KiB
@@ -105,11 +109,11 @@ Result<void> PageFile::State::run_batch(IoOp op, std::span<PageIo> batch, PageDo
   for (std::size_t base = 0; base < batch.size(); base += requests.size()) {
     std::size_t count = 0;
     for (PageIo& entry : batch.subspan(base, std::min(requests.size(), batch.size() - base))) {
-      if (const auto refusal = refuse(op, entry.id, entry.page)) {
+      if (const auto refusal = refuse(op, entry.id, entry.page, owner)) {
         finish(entry, failure(*refusal));
         continue;
       }
-      if (op == IoOp::write) seal(entry.page, identity(entry.id));
+      if (op == IoOp::write) seal(entry.page, identity(entry.id), owner == Owner::library ? page_flags::kMetadata : 0);
       requests[count] = request(op, entry.id, entry.page);
       entries[count++] = &entry;
     }
@@ -133,11 +137,11 @@ Result<void> PageFile::State::run_batch(IoOp op, std::span<PageIo> batch, PageDo
 }
 
 Result<void> PageFile::read_batch(std::span<PageIo> batch, PageDone done) noexcept {
-  return state_->run_batch(IoOp::read, batch, done);
+  return state_->run_batch(IoOp::read, batch, done, State::Owner::user);
 }
 
 Result<void> PageFile::write_batch(std::span<PageIo> batch, PageDone done) noexcept {
-  return state_->run_batch(IoOp::write, batch, done);
+  return state_->run_batch(IoOp::write, batch, done, State::Owner::user);
 }
 
 Result<void> PageFile::State::sync() noexcept {
@@ -150,19 +154,38 @@ Result<void> PageFile::State::sync() noexcept {
   });
 }
 
-Result<void> PageFile::State::commit() noexcept {
-  Superblock next = attempted;
+Result<void> PageFile::State::store(SlotWriter& writer, Superblock next) noexcept {
   // Never a number that an attempt already used: what that one wrote may stand in a slot.
   if (++next.generation == 0) return failure(PageError{.code = ErrorCode::superblock_damaged});
-  // Whoever wants a value has seen its writes return before it said so: the barrier below covers them.
-  next.redo_from = {wanted_redo_from.load(std::memory_order_acquire)};
-  auto writer = SlotWriter::make(*file, scheduler, size);
-  if (!writer) return failure(writer.error());
   attempted = next;
-  if (const auto done = writer->commit(next, start, [&] { return sync(); }); !done) return done;
+  settled = false;
+  if (const auto done = writer.commit(next, start, [&] { return sync(); }); !done) return done;
+  settled = true;
   generation.store(next.generation, std::memory_order_release);
   redo_from.store(next.redo_from.value, std::memory_order_release);
+  if (participant != nullptr) participant->committed();
   return {};
+}
+
+Result<void> PageFile::State::commit() noexcept {
+  auto writer = SlotWriter::make(*file, scheduler, size);
+  if (!writer) return failure(writer.error());
+  // Whoever wants a value has seen its writes return before it said so: the barrier before the slots covers them.
+  const Lsn wanted{wanted_redo_from.load(std::memory_order_acquire)};
+  if (participant != nullptr && participant->has_changes()) {
+    // A slot may hold, or hold again after a crash, what a failed commit or an earlier opener left. The participant
+    // overwrites what only that refers to.
+    if (!settled) {
+      if (const auto again = store(*writer, attempted); !again) return again;
+    }
+    const auto root = participant->prepare();
+    if (!root) return failure(root.error());
+    attempted.allocation = *root;
+    settled = false;
+  }
+  Superblock next = attempted;
+  next.redo_from = wanted;
+  return store(*writer, next);
 }
 
 Result<void> PageFile::sync() noexcept {
@@ -179,7 +202,7 @@ Result<void> PageFile::commit_redo_from(Lsn redo_from) noexcept {
 }
 
 Result<void> PageFile::may_write(PageId id) const noexcept {
-  if (const auto refusal = state_->refuse(IoOp::write, id)) return failure(*refusal);
+  if (const auto refusal = state_->refuse(IoOp::write, id, State::Owner::user)) return failure(*refusal);
   return {};
 }
 
@@ -188,6 +211,7 @@ PageSize PageFile::page_size() const noexcept { return state_->size; }
 FileId PageFile::file_id() const noexcept { return state_->id; }
 std::uint64_t PageFile::generation() const noexcept { return state_->generation.load(std::memory_order_acquire); }
 Lsn PageFile::redo_from() const noexcept { return {state_->redo_from.load(std::memory_order_acquire)}; }
+detail::AllocationStore& PageFile::allocation_store() noexcept { return state_->map_file; }
 bool PageFile::is_reserved(PageId id) const noexcept { return state_->reserves(id); }
 bool PageFile::poisoned() const noexcept { return state_->poisoned.load(std::memory_order_acquire); }
 const OpenReport& PageFile::open_report() const noexcept { return state_->report; }

@@ -4,7 +4,8 @@
 //
 // Shape: page n stands at byte n x page_size. A file made by `create` carries a superblock in page 0 and its twin in
 // the page at byte 1 MiB; those two page numbers are reserved (`is_reserved`), every other one is the caller's. A
-// headerless 1.x file, opened with `legacy`, reserves none.
+// headerless 1.x file, opened with `legacy`, reserves none. A file with an allocator (engine/page_allocator.h) reserves
+// the pages of its allocation map as well.
 //
 // Integrity: a page that is written is sealed (magic, version, id, file tag, CRC32C); a page that is read is verified,
 // and a page that does not verify is an error with the facts, never wrong bytes.
@@ -34,6 +35,11 @@
 #include "engine/types.h"
 
 namespace pagedb {
+
+namespace detail {
+class AllocationStore;
+class PageFileMap;
+}  // namespace detail
 
 /// How to open a page file.
 struct OpenOptions {
@@ -140,7 +146,10 @@ class PageFile final : public PageStore {
   [[nodiscard]] IoLimits limits() const noexcept override;
 
  private:
+  friend class PageAllocator;
+  friend class detail::PageFileMap;
   struct State;
+  [[nodiscard]] detail::AllocationStore& allocation_store() noexcept;
   explicit PageFile(std::unique_ptr<State> state) noexcept;
   std::unique_ptr<State> state_;
 };

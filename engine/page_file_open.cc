@@ -124,7 +124,7 @@ Result<std::optional<SuperblockSlot>> choose(const Slots& slots) noexcept {
   const Superblock& twin = slots.twin.superblock;
   const bool one_commit = first.generation == twin.generation;
   if (first.file_id != twin.file_id || first.page_size != twin.page_size ||
-      (one_commit && first.redo_from != twin.redo_from)) {
+      (one_commit && (first.redo_from != twin.redo_from || first.allocation != twin.allocation))) {
     return failure(PageError{.code = ErrorCode::superblock_damaged});
   }
   return first.generation >= twin.generation ? SuperblockSlot::first : SuperblockSlot::twin;
@@ -174,7 +174,7 @@ Result<std::unique_ptr<PageFile>> PageFile::create(Scheduler& scheduler, IoBacke
   if (!file) return failure(file.error());
   const auto superblock = lay_out(backend, **file, scheduler, path, page_size, id);
   if (!superblock) return failure(superblock.error());
-  return State::finish(scheduler, std::move(*file), Access::read_write, {.superblock = *superblock});
+  return State::finish(scheduler, std::move(*file), Access::read_write, {.superblock = *superblock, .settled = true});
 }
 
 Result<std::unique_ptr<PageFile>> PageFile::open(Scheduler& scheduler, IoBackend& backend, const std::string& path,
@@ -211,6 +211,7 @@ Result<std::unique_ptr<PageFile>> PageFile::open(Scheduler& scheduler, IoBackend
       const auto made = lay_out(backend, file, scheduler, path, superblock.page_size, superblock.file_id);
       if (!made) return failure(made.error());
       shape.superblock = *made;
+      shape.settled = true;
     } else if (writable) {
       const auto healed = heal(file, scheduler, *slots, **chosen);
       if (!healed) return failure(healed.error());
@@ -234,6 +235,7 @@ Result<std::unique_ptr<PageFile>> PageFile::open(Scheduler& scheduler, IoBackend
     const auto superblock = lay_out(backend, file, scheduler, path, *options.page_size, *options.file_id);
     if (!superblock) return failure(superblock.error());
     shape.superblock = *superblock;
+    shape.settled = true;
     return State::finish(scheduler, std::move(*opened), options.access, shape);
   }
   shape.empty = options.page_size.value_or(PageSize());
@@ -252,12 +254,15 @@ Result<std::unique_ptr<PageFile>> PageFile::State::finish(Scheduler& scheduler, 
   if (shape.superblock) {
     state->has_superblock = true;
     state->size = shape.superblock->page_size;
+    state->geometry = detail::MapGeometry(state->size);
     state->id = shape.superblock->file_id;
     state->tag = file_tag(state->id);
     state->attempted = *shape.superblock;
     state->generation = shape.superblock->generation;
     state->redo_from = shape.superblock->redo_from.value;
     state->wanted_redo_from = shape.superblock->redo_from.value;
+    state->has_map = shape.superblock->allocation != AllocationRoot{};
+    state->settled = shape.settled;
   } else {
     state->size = shape.headerless ? *shape.headerless : *shape.empty;
   }

@@ -23,7 +23,10 @@ SuperblockPayload payload_of(const Superblock& superblock) noexcept {
           .page_size = superblock.page_size.bytes(),
           .file_id = superblock.file_id,
           .generation = superblock.generation,
-          .redo_from = superblock.redo_from.value};
+          .redo_from = superblock.redo_from.value,
+          .allocation_root_page = superblock.allocation.page.value,
+          .allocation_root_generation = superblock.allocation.generation,
+          .allocation_root_crc32c = superblock.allocation.crc32c};
 }
 
 PageIdentity identity_of(SuperblockSlot slot, PageSize size, const FileId& id) noexcept {
@@ -74,8 +77,13 @@ Result<Superblock> decode_superblock(std::span<const std::byte> page, Superblock
   }
   // A field that we leave zero and that is set belongs to a feature that we do not know, such as a double-write area
   // that holds a page's only good copy.
-  const Superblock superblock{
-      .page_size = *size, .file_id = fields.file_id, .generation = fields.generation, .redo_from = {fields.redo_from}};
+  const Superblock superblock{.page_size = *size,
+                              .file_id = fields.file_id,
+                              .generation = fields.generation,
+                              .redo_from = {fields.redo_from},
+                              .allocation = {.page = {fields.allocation_root_page},
+                                             .generation = fields.allocation_root_generation,
+                                             .crc32c = fields.allocation_root_crc32c}};
   const SuperblockPayload known = payload_of(superblock);
   if (std::memcmp(&known, &fields, sizeof known) != 0) {
     return failure(

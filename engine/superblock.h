@@ -55,12 +55,22 @@ inline constexpr std::uint64_t kSuperblockMagic = 0x4B4C425245505553;  ///< the 
 inline constexpr std::uint32_t kSuperblockVersion = 1;                 ///< the file format of 2.x
 inline constexpr std::uint64_t kTwinOffset = std::uint64_t{1} << 20;   ///< where slot 1 begins, in bytes
 
+/// Where the root of a file's allocation map stands, and what it must be. All zero: the file has no map.
+struct AllocationRoot {
+  PageId page{};                 ///< the page
+  std::uint64_t generation = 0;  ///< the generation that it must have
+  std::uint32_t crc32c = 0;      ///< the checksum that its page header must have
+  /// Equal when they name the same root.
+  friend bool operator==(const AllocationRoot&, const AllocationRoot&) = default;
+};
+
 /// What a superblock says, with its page size validated.
 struct Superblock {
   PageSize page_size{};          ///< bytes in a page
   FileId file_id{};              ///< identity of the file
   std::uint64_t generation = 0;  ///< grows with each attempt of a commit
   Lsn redo_from{};               ///< LSN from which recovery reads the log; 0: from its beginning
+  AllocationRoot allocation{};   ///< root of the allocation map, as it stands: unverified
 };
 
 inline constexpr std::uint64_t kGenerationBeingMade =

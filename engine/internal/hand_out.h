@@ -20,8 +20,16 @@ class HandOut {
   HandOut(const HandOut&) = delete;
   HandOut& operator=(const HandOut&) = delete;
 
-  /// One of the things, this task's until it gives it back. Waits until there is one.
-  [[nodiscard]] T& take() noexcept {
+  /// One of the things, this task's until it gives it back. Waits until there is one: a few pauses first, where they
+  /// are mostly held for less time than parking takes.
+  [[nodiscard]] T& take(unsigned pauses = 0) noexcept {
+    for (unsigned attempt = 0; attempt < pauses; ++attempt) {
+      {
+        const sync::SpinGuard guard(lock_, scheduler_);
+        if (T* const thing = pop()) return *thing;
+      }
+      scheduler_.relax(attempt);
+    }
     {
       const sync::SpinGuard guard(lock_, scheduler_);
       if (T* const thing = pop()) return *thing;

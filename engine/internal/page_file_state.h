@@ -8,6 +8,9 @@
 #include <optional>
 #include <utility>
 
+#include "engine/alloc/geometry.h"
+#include "engine/internal/page_file_map.h"
+#include "engine/internal/superblock_io.h"
 #include "engine/internal/sync_gate.h"
 #include "engine/io/backend.h"
 #include "engine/page_file.h"
@@ -22,6 +25,7 @@ struct PageFile::State {
     std::optional<Superblock> superblock{};
     std::optional<PageSize> headerless{};  // page size of a 1.x file
     std::optional<PageSize> empty{};       // page size to show for an interrupted create that stays one
+    bool settled = false;                  // by this opener
     OpenReport report{};
   };
 
@@ -34,7 +38,8 @@ struct PageFile::State {
         file(std::move(io_file)),
         limits(file->limits()),
         gate(engine_scheduler),
-        commit_gate(engine_scheduler) {}
+        commit_gate(engine_scheduler),
+        map_file(*this) {}
 
   /// What page `page_id` of this file is sealed with and verified against.
   [[nodiscard]] PageIdentity identity(PageId page_id) const noexcept {
@@ -43,26 +48,35 @@ struct PageFile::State {
 
   /// Whether the library keeps page `page_id` for itself.
   [[nodiscard]] bool reserves(PageId page_id) const noexcept {
-    return has_superblock &&
-           (page_id == slot_page(SuperblockSlot::first, size) || page_id == slot_page(SuperblockSlot::twin, size));
+    if (!has_superblock) return false;
+    if (has_map.load(std::memory_order_acquire)) return geometry.reserved(page_id.value);
+    return page_id == slot_page(SuperblockSlot::first, size) || page_id == slot_page(SuperblockSlot::twin, size);
   }
 
   /// Why nothing may be made durable now; nothing when it may.
   [[nodiscard]] std::optional<PageError> refuse_sync() const noexcept;
+  /// Whose page a transfer is for: reserved ones are the library's.
+  enum class Owner : std::uint8_t { user, library };
   /// Why page `page_id` must not be read or written; nothing when it may.
-  [[nodiscard]] std::optional<PageError> refuse(IoOp op, PageId page_id) const noexcept;
+  [[nodiscard]] std::optional<PageError> refuse(IoOp op, PageId page_id, Owner owner) const noexcept;
   /// Why a transfer of page `page_id` must not be tried; nothing when it may.
-  [[nodiscard]] std::optional<PageError> refuse(IoOp op, PageId page_id, std::span<std::byte> page) const noexcept;
+  [[nodiscard]] std::optional<PageError> refuse(IoOp op, PageId page_id, std::span<std::byte> page,
+                                                Owner owner) const noexcept;
   /// The transfer of a page that was not refused.
   [[nodiscard]] IoRequest request(IoOp op, PageId page_id, std::span<std::byte> page) const noexcept;
   /// Takes note that page `page_id` was written: the file reaches at least to its end.
   void wrote(PageId page_id) noexcept;
+  /// Reads and verifies one page.
+  [[nodiscard]] Result<PageHeader> read_page(PageId page_id, std::span<std::byte> page, Owner owner) noexcept;
   /// Both directions of a batch.
-  [[nodiscard]] Result<void> run_batch(IoOp op, std::span<PageIo> batch, PageDone done) noexcept;
+  [[nodiscard]] Result<void> run_batch(IoOp op, std::span<PageIo> batch, PageDone done, Owner owner) noexcept;
   /// Makes what was written durable, in turn with everybody else who wants that. A failure poisons the file.
   [[nodiscard]] Result<void> sync() noexcept;
-  /// Commits the superblock with the highest redo_from that anybody wanted so far. One call at a time.
+  /// Commits the superblock with the highest redo_from that anybody wanted so far, and what the participant has to add.
+  /// One call at a time.
   [[nodiscard]] Result<void> commit() noexcept;
+  /// The part of it that all commits share: gives `next` a generation, and stores it in both slots.
+  [[nodiscard]] Result<void> store(SlotWriter& writer, Superblock next) noexcept;
 
   // Constant once open.
   Scheduler& scheduler;
@@ -73,6 +87,7 @@ struct PageFile::State {
   bool has_superblock = false;  // false: a headerless file, which reserves no page and tags none
   std::uint32_t tag = 0;
   FileId id{};
+  detail::MapGeometry geometry{PageSize{}};
   OpenReport report{};
 
   // Shared by every task that uses the file.
@@ -89,6 +104,14 @@ struct PageFile::State {
   sync::Atomic<std::uint64_t> wanted_redo_from{0};  // the highest that anybody asked for
   Superblock attempted{};                           // what the last attempt wrote, or may have written; the gate's
   SuperblockSlot start = SuperblockSlot::first;     // the slot that the next attempt begins with; the gate's
+  // Whether this opener knows `attempted` to be durable in both slots; the gate's. Until then what an older superblock
+  // refers to must stay.
+  bool settled = false;
+
+  // The allocation map.
+  detail::PageFileMap map_file;
+  detail::CommitParticipant* participant = nullptr;  // set while nothing is committed
+  sync::Atomic<bool> has_map{false};                 // its pages are reserved
 };
 
 }  // namespace pagedb
