@@ -79,15 +79,20 @@ std::optional<ReferencePage> decode_page(std::span<const std::byte> page) noexce
 std::optional<ReferenceSuperblock> decode_superblock_page(std::span<const std::byte> page,
                                                           std::uint64_t offset) noexcept {
   const auto sound = decode_page(page);
-  if (!sound || (sound->flags & 1) == 0) return std::nullopt;
+  if (!sound || (sound->flags & 3) != 3) return std::nullopt;  // metadata, file tag
   const auto body = page.subspan(32);
   if (std::memcmp(body.data(), "SUPERBLK", 8) != 0 || load<std::uint32_t>(body, 8) != 1) return std::nullopt;
   const auto page_size = load<std::uint32_t>(body, 12);
   if (page_size != page.size() || sound->page_id != offset / page_size) return std::nullopt;
   if (load<std::uint32_t>(body, 16) != sound->reserved)
     return std::nullopt;  // low half of the identity's first eight bytes
-  return ReferenceSuperblock{
-      .page_size = page_size, .generation = load<std::uint64_t>(body, 32), .redo_from = load<std::uint64_t>(body, 64)};
+  return ReferenceSuperblock{.page_size = page_size,
+                             .file_tag = sound->reserved,
+                             .generation = load<std::uint64_t>(body, 32),
+                             .redo_from = load<std::uint64_t>(body, 64),
+                             .root_page = load<std::uint64_t>(body, 72),
+                             .root_generation = load<std::uint64_t>(body, 80),
+                             .root_crc32c = load<std::uint32_t>(body, 88)};
 }
 
 }  // namespace pagedb::scenarios

@@ -28,8 +28,13 @@ struct ReferencePage {
 /// The facts of a superblock that verifies.
 struct ReferenceSuperblock {
   std::uint32_t page_size = 0;
+  std::uint32_t file_tag = 0;  // what the file's pages carry as `reserved`
   std::uint64_t generation = 0;
   std::uint64_t redo_from = 0;  // the LSN from which recovery reads the log
+  // The root of the allocation map, all 0 while there is none. As it stands there: whether it makes sense says the
+  // reader of the map, since the superblock is sound either way.
+  std::uint64_t root_page = 0, root_generation = 0;
+  std::uint32_t root_crc32c = 0;
 };
 
 /// Where superblocks stand, in bytes.

@@ -147,6 +147,28 @@ TEST(ReferenceSuperblock, TellsFromWhereRecoveryReads) {
   EXPECT_EQ(decode_superblock_page(page, kTwinOffset)->generation, 2u);
 }
 
+TEST(ReferenceSuperblock, TellsTheTagOfItsFileAndTheRootOfTheAllocationMap) {
+  auto page = superblock_by_hand(0, 3);
+  const auto before = decode_superblock_page(page, 0);
+  EXPECT_EQ(before->file_tag, kHandTag);
+  EXPECT_EQ(before->root_page, 0u);
+  EXPECT_EQ(before->root_generation, 0u);
+  EXPECT_EQ(before->root_crc32c, 0u);
+  put(page, 104, std::uint64_t{0x2122232425262728});
+  put(page, 112, std::uint64_t{0x3132333435363738});
+  put(page, 120, std::uint32_t{0x41424344});
+  EXPECT_FALSE(decode_superblock_page(page, 0)) << "the checksum covers it";
+  seal_by_hand(page);
+  const auto after = decode_superblock_page(page, 0);
+  ASSERT_TRUE(after) << "whether that can be a root does not matter to the superblock";
+  EXPECT_EQ(after->root_page, 0x2122232425262728u);
+  EXPECT_EQ(after->root_generation, 0x3132333435363738u);
+  EXPECT_EQ(after->root_crc32c, 0x41424344u);
+  EXPECT_EQ(after->generation, 3u);
+  EXPECT_EQ(after->redo_from, 0u);
+  EXPECT_EQ(after->file_tag, kHandTag);
+}
+
 TEST(ReferenceSuperblock, IsRefusedWhereItDoesNotBelong) {
   const auto first = superblock_by_hand(0, 1), twin = superblock_by_hand(kTwinOffset, 1);
   EXPECT_FALSE(decode_superblock_page(first, kTwinOffset));
@@ -163,6 +185,7 @@ TEST(ReferenceSuperblock, IsRefusedWhenOneFieldIsWrong) {
     return torn_refused && !decode_superblock_page(page, 0);
   };
   EXPECT_TRUE(refused(6, std::byte{1})) << "no metadata flag";
+  EXPECT_TRUE(refused(6, std::byte{2})) << "no file tag";
   EXPECT_TRUE(refused(28, std::byte{1})) << "another file's tag";
   EXPECT_TRUE(refused(48, std::byte{1})) << "another file's id";
   EXPECT_TRUE(refused(8, std::byte{1})) << "another page's id";
