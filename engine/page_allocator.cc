@@ -67,9 +67,13 @@ PageAllocator::PageAllocator(std::unique_ptr<Impl> impl) noexcept : impl_(std::m
 
 Result<std::unique_ptr<PageAllocator>> PageAllocator::open(PageFile& file,
                                                            const PageAllocatorOptions& options) noexcept {
-  constexpr PageError kNoMemory{.code = ErrorCode::out_of_memory};
   if (file.generation() == 0) return failure(PageError{.code = ErrorCode::unsupported});
-  detail::AllocationStore& store = file.allocation_store();
+  return open(file.allocation_store(), options);
+}
+
+Result<std::unique_ptr<PageAllocator>> PageAllocator::open(detail::AllocationStore& store,
+                                                           const PageAllocatorOptions& options) noexcept {
+  constexpr PageError kNoMemory{.code = ErrorCode::out_of_memory};
   std::unique_ptr<Impl> impl(new (std::nothrow) Impl(store, options));
   if (impl == nullptr) return failure(kNoMemory);
   if (const auto opened = impl->map.open(); !opened) return failure(opened.error());
@@ -113,6 +117,7 @@ std::uint64_t PageAllocator::Impl::take_near(std::uint64_t page) noexcept {
   LeafNode* leaf = map.find(page);
   if (leaf == nullptr) {
     const AllocationMap::Turn turn(map);
+    if (page >= map.frontier()) return AllocationMap::kNone;  // the file was shrunk meanwhile
     const auto loaded = map.leaf(page, true);
     if (!loaded) return AllocationMap::kNone;
     leaf = *loaded;
@@ -162,24 +167,25 @@ Result<void> PageAllocator::free(PageId id) noexcept {
   if (!impl.changeable()) [[unlikely]]
     if (const auto allowed = impl.may_change(); !allowed) return allowed;
   LeafNode* leaf = impl.map.find(id.value);
-  if (leaf == nullptr || impl.map.geometry().reserved(id.value)) [[unlikely]] {
+  if (leaf == nullptr || !impl.map.geometry().is_usable(id.value)) [[unlikely]] {
     if (const auto usable = impl.may_be_used(id); !usable) return usable;
     const auto there = impl.leaf_of(id);
     if (!there) return failure(there.error());
     leaf = *there;
   }
   const PageError refused = PageError{.code = ErrorCode::not_allocated}.about(id);
-  if (leaf == nullptr || id.value >= impl.map.end()) return failure(refused);
+  if (leaf == nullptr) return failure(refused);
   const std::uint32_t at = impl.map.word_of(id.value);
   const unsigned page = static_cast<unsigned>(id.value % states::kPagesPerWord);
-  const std::uint64_t freed = impl.reuse_before_sync ? states::kAvailable : states::kFreed;
+  const bool at_once = impl.reuse_before_sync && id.value < impl.map.end();
+  const std::uint64_t freed = at_once ? states::kAvailable : states::kFreed;
   sync::Atomic<std::uint64_t>& word = leaf->word(at);
   std::uint64_t seen = word.load(std::memory_order_relaxed);
   do {
     if (states::of(seen, page) != states::kAllocated) return failure(refused);
   } while (!word.compare_exchange_strong(seen, states::with(seen, page, freed), std::memory_order_seq_cst));
   impl.map.changed(*leaf);
-  if (impl.reuse_before_sync) {
+  if (at_once) {
     impl.map.raise_high_water(id.value + 1);  // a snapshot would not see any more that it was used
     impl.map.reopen(*leaf, at);
   }
@@ -188,7 +194,7 @@ Result<void> PageAllocator::free(PageId id) noexcept {
 
 Result<bool> PageAllocator::is_allocated(PageId id) noexcept {
   Impl& impl = *impl_;
-  if (id.value >= impl.map.end() || impl.map.geometry().reserved(id.value)) return false;
+  if (!impl.map.geometry().is_usable(id.value)) return false;
   const auto leaf = impl.leaf_of(id);
   if (!leaf) return failure(leaf.error());
   if (*leaf == nullptr) return false;
@@ -212,7 +218,9 @@ PageId PageAllocator::high_water() noexcept {
 std::uint64_t PageAllocator::free_count() noexcept {
   AllocationMap& map = impl_->map;
   const AllocationMap::Turn turn(map);
-  return map.geometry().usable(0, map.high_water()) - map.used();
+  const std::uint64_t used = map.used();  // first: others may allocate meanwhile
+  const std::uint64_t usable = map.geometry().usable(0, map.high_water());
+  return usable - std::min(usable, used);
 }
 
 // ---- making durable

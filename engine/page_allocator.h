@@ -14,7 +14,8 @@
 // Order. A page must not be durable in a structure before its allocation is, nor may an allocation be forgotten that a
 // durable structure relies on. `BufferPool::checkpoint` is the one place that gets this right, and all that is needed:
 // it writes the dirty pages, then the allocation map, makes both durable, and commits them with `redo_from` in one
-// superblock. Without a log, call it with `Lsn{}`. `sync` is the same for those who have written their pages themselves.
+// superblock. Without a log, call it with `Lsn{}`. `sync` is the same for those who have written their pages
+// themselves.
 //
 // Freed pages. A freed page is not given out again before a sync has made its being free durable. Otherwise its new
 // owner could overwrite it, the machine crash, and the last durable state, in which the old owner still has it, come
@@ -23,18 +24,18 @@
 //
 // With a log. Records of what was allocated and freed are redone in LSN order, after opening and before anything is
 // allocated: open with `redo`, call `redo_allocate` and `redo_free` for the records from `redo_from` on (each sets a
-// state, so that doing it twice does no harm), then `redo_done`. While running, wrap the operation *and* the appending of
-// its record in a `Change` and tell it the record's LSN: a sync then contains both or neither, and makes the log
+// state, so that doing it twice does no harm), then `redo_done`. While running, wrap the operation *and* the appending
+// of its record in a `Change` and tell it the record's LSN: a sync then contains both or neither, and makes the log
 // durable up to there first.
 //
 // Reserved pages (those of the map, the superblocks, and the pages beside them) are never given out.
 //
 // Damage. Metadata that does not verify is `allocation_damaged`, about the page where it should stand, and only what
-// depends on it is refused: with a damaged leaf, the pages of one region. Others go on. Nothing is changed on disk on its
-// account.
+// depends on it is refused: with a damaged leaf, the pages of one region. Others go on. Nothing is changed on disk on
+// its account.
 //
-// Thread-safety: everything but open and destruction may be called by any number of tasks at once. `allocate` and `free`
-// take no lock and do no I/O, unless 256 pages are used up, or a part of the map is needed for the first time.
+// Thread-safety: everything but open and destruction may be called by any number of tasks at once. `allocate` and
+// `free` take no lock and do no I/O, unless 256 pages are used up, or a part of the map is needed for the first time.
 //
 // Memory: two bits for each page of the regions that were touched, some 200 bytes a region of 16,384 pages (at 4 KiB),
 // and 6 KiB. While a sync runs, one bit more for each page of the regions that changed.
@@ -50,6 +51,11 @@
 #include "engine/types.h"
 
 namespace pagedb {
+
+namespace detail {
+class AllocationStore;
+struct StoreAllocator;
+}  // namespace detail
 
 /// How to open a PageAllocator.
 struct PageAllocatorOptions {
@@ -86,9 +92,9 @@ class PageAllocator {
   [[nodiscard]] Result<PageId> allocate_near(PageId hint) noexcept;
 
   /// `count` (at least 1) pages with consecutive numbers, of which the first is returned. No run crosses into another
-  /// region, nor passes by reserved pages. Covered by a sync as a whole or not at all. Looks into some regions with room
-  /// before it takes pages past all others. Errors: as allocate; no_free_page, with `expected` = count, also when no
-  /// region is that large (`run_max`).
+  /// region, nor passes by reserved pages. Covered by a sync as a whole or not at all. Looks into some regions with
+  /// room before it takes pages past all others. Errors: as allocate; no_free_page, with `expected` = count, also when
+  /// no region is that large (`run_max`).
   [[nodiscard]] Result<PageId> allocate_run(std::uint64_t count) noexcept;
   /// The longest run that there can be.
   [[nodiscard]] std::uint64_t run_max() const noexcept;
@@ -116,10 +122,11 @@ class PageAllocator {
   /// PageFile::commit_redo_from, of LogBarrier::ensure_durable, and out_of_memory.
   [[nodiscard]] Result<void> sync() noexcept;
 
-  /// Syncs, and gives trailing free space back: high_water goes down to one past the last allocated page, and the file is
-  /// cut there (not below the map's own first pages). Pages that are freed wait for nothing: they are part of what is
-  /// given back. Safe against crashes at any point: the file is cut once nothing durable refers to what goes. When others
-  /// extend the file at the same moment it is not cut, and this is Ok. Errors: as sync; those of cutting the file, or of
+  /// Syncs, and gives trailing free space back: high_water goes down to one past the last allocated page, and the file
+  /// is cut there (not below the map's own first pages). Pages that are freed wait for nothing: they are part of what
+  /// is given back. Safe against crashes at any point: the file is cut once nothing durable refers to what goes. When
+  /// others extend the file at the same moment it is not cut, and this is Ok. While it runs, trailing free pages are
+  /// not given out, and after an error not before a sync succeeds. Errors: as sync; those of cutting the file, or of
   /// reading the map, and then the sync may have been done.
   [[nodiscard]] Result<void> shrink_to_fit() noexcept;
 
@@ -152,7 +159,10 @@ class PageAllocator {
   [[nodiscard]] std::size_t memory_bytes() noexcept;
 
  private:
+  friend struct detail::StoreAllocator;  // for the model checker: opens one over any store
   struct Impl;
+  [[nodiscard]] static Result<std::unique_ptr<PageAllocator>> open(detail::AllocationStore& store,
+                                                                   const PageAllocatorOptions& options) noexcept;
   explicit PageAllocator(std::unique_ptr<Impl> impl) noexcept;
   std::unique_ptr<Impl> impl_;
 };

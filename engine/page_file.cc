@@ -163,8 +163,7 @@ Result<void> PageFile::State::store(SlotWriter& writer, Superblock next) noexcep
   settled = true;
   generation.store(next.generation, std::memory_order_release);
   redo_from.store(next.redo_from.value, std::memory_order_release);
-  if (participant != nullptr) participant->committed();
-  return {};
+  return participant != nullptr ? participant->committed() : Result<void>();
 }
 
 Result<void> PageFile::State::commit() noexcept {

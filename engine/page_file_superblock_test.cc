@@ -112,6 +112,30 @@ TEST_P(PageFileSuperblock, superblocks_of_two_files_contradict_each_other) {
   expect_refused(ErrorCode::superblock_damaged);
 }
 
+TEST_P(PageFileSuperblock, one_generation_with_two_allocation_roots_is_a_contradiction) {
+  created();
+  const auto put = [&](SuperblockSlot slot, std::uint64_t generation, const AllocationRoot& root) {
+    std::vector<std::byte> page(4096);
+    encode_superblock({.page_size = size_of(4096), .file_id = kId, .generation = generation, .allocation = root}, slot,
+                      page);
+    poke(slot_offset(slot), {reinterpret_cast<const char*>(page.data()), page.size()});
+  };
+  const AllocationRoot root{.page = PageId{258}, .generation = 4, .crc32c = 7};
+  put(SuperblockSlot::first, 3, root);
+  for (const AllocationRoot& another :
+       {AllocationRoot{.page = PageId{260}, .generation = 4, .crc32c = 7},
+        AllocationRoot{.page = PageId{258}, .generation = 5, .crc32c = 7},
+        AllocationRoot{.page = PageId{258}, .generation = 4, .crc32c = 8}, AllocationRoot{}}) {
+    put(SuperblockSlot::twin, 3, another);
+    expect_refused(ErrorCode::superblock_damaged);
+    expect_refused(ErrorCode::superblock_damaged, kReadOnly);
+  }
+  put(SuperblockSlot::twin, 3, root);
+  EXPECT_EQ(opened(kReadOnly)->generation(), 3u);
+  put(SuperblockSlot::twin, 4, {});
+  EXPECT_EQ(opened(kReadOnly)->generation(), 4u) << "another commit may well name another root";
+}
+
 TEST_P(PageFileSuperblock, an_unknown_format_is_refused_even_beside_a_known_one) {
   created();
   for (const SuperblockSlot slot : {SuperblockSlot::first, SuperblockSlot::twin}) {

@@ -10,9 +10,9 @@
 //   chunks in use,  chunks that nobody     pages that the user or the page size rules out
 //   or open         has ever had
 //
-// An *open* chunk may have something available and belongs to no lane. What goes beyond changing a page's state (loading
-// a node, growing the tree, giving a lane a chunk, taking a snapshot) happens under the map's turn, for which tasks wait
-// in line. A node is loaded once, and stays.
+// An *open* chunk may have something available and belongs to no lane. What goes beyond changing a page's state
+// (loading a node, growing the tree, giving a lane a chunk, taking a snapshot) happens under the map's turn, for which
+// tasks wait in line. A node is loaded once, and stays.
 #pragma once
 
 #include <array>
@@ -63,7 +63,8 @@ class AllocationMap {
   [[nodiscard]] std::uint64_t take(TaskId task) noexcept { return take(lane_of(task)); }
 
   /// Takes an available page of word `at`, not below bit `from`; kNone when there is none.
-  [[nodiscard]] std::uint64_t take_in(LeafNode& leaf, std::uint32_t at, std::uint64_t wanted = page_states::kLow) noexcept {
+  [[nodiscard]] std::uint64_t take_in(LeafNode& leaf, std::uint32_t at,
+                                      std::uint64_t wanted = page_states::kLow) noexcept {
     sync::Atomic<std::uint64_t>& word = leaf.word(at);
     std::uint64_t seen = word.load(std::memory_order_relaxed);
     while (const std::uint64_t available = page_states::available(seen) & wanted) {
@@ -118,8 +119,8 @@ class AllocationMap {
 
   /// The leaf of page `page`, read if need be. Where there is none: made if `make`, else null.
   [[nodiscard]] Result<LeafNode*> leaf(std::uint64_t page, bool make) noexcept;
-  /// Gives the lane of `task` a chunk in which something may be available. Errors: no_free_page; out_of_memory; those of
-  /// reading a node when nothing else is left.
+  /// Gives the lane of `task` a chunk in which something may be available. Errors: no_free_page; out_of_memory; those
+  /// of reading a node when nothing else is left.
   [[nodiscard]] Result<void> refill(TaskId task) noexcept;
   /// Takes `count` pages in a row; as refill.
   [[nodiscard]] Result<std::uint64_t> take_run(std::uint64_t count) noexcept;
@@ -127,8 +128,8 @@ class AllocationMap {
   void advance_frontier(std::uint64_t page) noexcept;
   /// Calls `visit` for each leaf in memory that has pages in [begin, end), in order.
   void for_each_leaf(std::uint64_t begin, std::uint64_t end, FunctionRef<void(LeafNode&)> visit) noexcept;
-  /// One past the last page that is allocated, or that waits for a commit if `waiting` says so. Reads what it takes.
-  [[nodiscard]] Result<std::uint64_t> end_of_use(bool waiting) noexcept;
+  /// One past the last page that is allocated. Reads what it takes.
+  [[nodiscard]] Result<std::uint64_t> end_of_use() noexcept;
   /// The first page from `page` on that is allocated; kNone: none. Reads what it takes.
   [[nodiscard]] Result<std::uint64_t> next_allocated(std::uint64_t page) noexcept;
   /// One past the last page that was ever allocated since the file was made or last shrunk.
@@ -146,17 +147,32 @@ class AllocationMap {
   [[nodiscard]] MapNode* disk_root() noexcept { return disk_root_; }
   void set_disk_root(MapNode& root) noexcept { disk_root_ = &root; }
   /// The leaves that changed since they were last taken, linked by next_dirty. They stay on the list.
-  [[nodiscard]] LeafNode* dirty_leaves() const noexcept { return dirty_.load(std::memory_order_seq_cst); }
-  [[nodiscard]] bool is_dirty() const noexcept { return dirty_leaves() != nullptr; }
+  [[nodiscard]] LeafNode* dirty_leaves() const noexcept {
+    await_listing();
+    return dirty_.load(std::memory_order_seq_cst);
+  }
+  [[nodiscard]] bool is_dirty() const noexcept {
+    return listing_.load(std::memory_order_seq_cst) != 0 || dirty_.load(std::memory_order_seq_cst) != nullptr;
+  }
   /// The same, and empties the list. Their flags stay set, and with it the links, until the caller clears them.
-  [[nodiscard]] LeafNode* take_dirty_leaves() noexcept { return dirty_.exchange(nullptr, std::memory_order_seq_cst); }
+  [[nodiscard]] LeafNode* take_dirty_leaves() noexcept {
+    await_listing();
+    return dirty_.exchange(nullptr, std::memory_order_seq_cst);
+  }
   /// Puts a leaf back whose flag is still set.
   void push_dirty(LeafNode& leaf) noexcept;
   /// Puts a leaf on it that is not on it.
   void set_dirty(LeafNode& leaf) noexcept;
   /// What users cannot have of the 64 pages of words `at` and `at + 1`, `at` being even.
   [[nodiscard]] std::uint64_t forbidden(const LeafNode& leaf, std::uint32_t at) const noexcept {
-    return forbidden_pages(geometry_, page_of(leaf, at), end_);
+    return forbidden_pages(geometry_, page_of(leaf, at), geometry_.page_limit());
+  }
+  /// The low bits of the pages of word `at` that lie at or past the end. Those that nobody has stay `committing` for
+  /// good, so they are never given out; who had one before there was an end keeps it.
+  [[nodiscard]] std::uint64_t past_end(const LeafNode& leaf, std::uint32_t at) const noexcept {
+    const std::uint64_t first = page_of(leaf, at);
+    if (first >= end_) return page_states::kLow;
+    return end_ - first < page_states::kPagesPerWord ? page_states::kLow << 2 * (end_ - first) : 0;
   }
   [[nodiscard]] std::uint64_t recorded_high_water() const noexcept {
     return high_water_.load(std::memory_order_acquire);
@@ -190,6 +206,11 @@ class AllocationMap {
     }
     return kNone;
   }
+  /// Waits until every leaf whose flag was set before is on the list.
+  void await_listing() const noexcept {
+    for (unsigned attempt = 0; listing_.load(std::memory_order_seq_cst) != 0; ++attempt)
+      store_.scheduler().relax(attempt);
+  }
   [[nodiscard]] std::uint32_t place_of(std::uint64_t page, unsigned level) const noexcept {
     return static_cast<std::uint32_t>(page >> geometry_.cover_shift(level - 1)) & (geometry_.children() - 1);
   }
@@ -207,12 +228,23 @@ class AllocationMap {
   [[nodiscard]] LeafNode* find_open(MapNode& node, std::uint32_t& chunk, Result<void>& error) noexcept;
   /// Looks at everything in memory again, whatever flags say. True: something is open now.
   [[nodiscard]] bool sweep() noexcept;
+  /// Lets searches look below `from` again.
+  static void promise(MapNode& from) noexcept;
+  /// Forgets which nodes below `node` could not be read. False: there are none.
+  [[nodiscard]] bool try_skipped_again(MapNode& node) noexcept;
+  /// One past the last page below the first node on the way to `page` that is not in memory.
+  [[nodiscard]] std::uint64_t end_of_unread(std::uint64_t page) noexcept;
+  static void give(Lane& lane, LeafNode& leaf, std::uint32_t word) noexcept {
+    lane.leaf.store(&leaf, std::memory_order_release);
+    lane.word.store(word, std::memory_order_relaxed);
+  }
   [[nodiscard]] Result<bool> extend(Lane& lane) noexcept;
-  [[nodiscard]] Result<std::uint64_t> end_of_use(MapNode& node, bool waiting) noexcept;
+  [[nodiscard]] Result<std::uint64_t> end_of_use(MapNode& node) noexcept;
   [[nodiscard]] Result<std::uint64_t> next_allocated(MapNode& node, std::uint64_t page) noexcept;
   [[nodiscard]] std::uint64_t used_of(LeafNode& leaf) noexcept;
-  /// One past the last page of `leaf` that is not available; its first page when there is none.
-  [[nodiscard]] std::uint64_t end_of_use(LeafNode& leaf, bool waiting) noexcept;
+  /// One past the last page of `leaf` that is allocated, or freed since the last snapshot if `freed` says so; its first
+  /// page when there is none.
+  [[nodiscard]] std::uint64_t end_of_use(LeafNode& leaf, bool freed) noexcept;
   [[nodiscard]] std::uint64_t take_run_in(LeafNode& leaf, std::uint64_t count) noexcept;
   [[nodiscard]] bool claim_run(LeafNode& leaf, std::uint64_t first, std::uint64_t count) noexcept;
   [[nodiscard]] Result<std::uint64_t> take_run_below(MapNode& node, std::uint64_t count, unsigned& leaves) noexcept;
@@ -225,6 +257,7 @@ class AllocationMap {
   sync::Atomic<std::uint64_t> frontier_{0};
   sync::Atomic<std::uint64_t> high_water_{0};
   sync::Atomic<LeafNode*> dirty_{nullptr};
+  sync::Atomic<std::uint32_t> listing_{0};  // tasks between a leaf's flag and the list
   std::array<Lane, kLanes> lanes_{};
   HandOut<TurnToken> turn_;
   TurnToken token_;

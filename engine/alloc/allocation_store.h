@@ -27,8 +27,9 @@ class CommitParticipant {
   /// returned (or that open found) is known to stand durably in both slots, so that what it does not refer to may be
   /// overwritten. An error: nothing was committed, and the next call tries again.
   [[nodiscard]] virtual Result<AllocationRoot> prepare() noexcept = 0;
-  /// The last root that was returned stands durably in both slots.
-  virtual void committed() noexcept = 0;
+  /// The last root that was returned stands durably in both slots. An error: what came after that has poisoned the
+  /// file, and everybody whose commit this was hears of it.
+  [[nodiscard]] virtual Result<void> committed() noexcept = 0;
 };
 
 /// The file of an allocation map.

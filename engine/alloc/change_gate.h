@@ -16,9 +16,12 @@ namespace pagedb::detail {
 class ChangeGate {
  public:
   void enter(Scheduler& scheduler) noexcept {
-    for (unsigned attempt = 0; (state_.fetch_add(1, std::memory_order_seq_cst) & kClosed) != 0; ++attempt) {
+    for (unsigned attempt = 0; (state_.fetch_add(1, std::memory_order_seq_cst) & kClosed) != 0;) {
       state_.fetch_sub(1, std::memory_order_seq_cst);
-      scheduler.relax(attempt);
+      // Only looks from here on: who closes could wait for ever for a moment in which nobody tries.
+      do {
+        scheduler.relax(attempt++);
+      } while ((state_.load(std::memory_order_seq_cst) & kClosed) != 0);
     }
   }
   void leave() noexcept { state_.fetch_sub(1, std::memory_order_seq_cst); }

@@ -69,11 +69,15 @@ class MapGeometry {
     const std::uint64_t offset = page & (region_pages() - 1);
     return offset < 5 || (offset < first_zone_pages_ && offset < zone_pages(region));
   }
+  /// Whether users can have page `page`.
+  [[nodiscard]] constexpr bool is_usable(std::uint64_t page) const noexcept {
+    return page < page_limit_ && !reserved(page);
+  }
   /// How many of the pages before page `page` are.
   [[nodiscard]] constexpr std::uint64_t reserved_before(std::uint64_t page) const noexcept {
     const std::uint64_t region = page >> region_shift_;
     if (region == 0) {
-      std::uint64_t count = std::min<std::uint64_t>(page, 2);                                  // 0 and 1
+      std::uint64_t count = std::min<std::uint64_t>(page, 2);                                                // 0 and 1
       for (std::uint64_t at = std::max<std::uint64_t>(twin_ - 1, 2); at <= twin_; ++at) count += page > at;  // the twin
       return count + std::min(page - std::min(page, zone(0)), zone_pages(0));
     }

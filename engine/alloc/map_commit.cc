@@ -39,10 +39,11 @@ void MapCommit::snapshot(LeafNode& leaf, std::uint64_t* bits, std::uint64_t& end
       while (states::freed(seen) != 0 &&
              !word.compare_exchange_strong(seen, states::commit_freed(seen), std::memory_order_seq_cst)) {
       }
+      // What was committing before was in use at an earlier snapshot, or is held only to be cut off.
+      in_use |= std::uint64_t{states::compress(states::allocated(seen) | states::freed(seen))} << 32 * half;
       seen = states::commit_freed(seen);
       any_committing |= states::committing(seen) != 0;
       allocated |= std::uint64_t{states::compress(states::allocated(seen))} << 32 * half;
-      in_use |= std::uint64_t{states::compress((seen | seen >> 1) & states::kLow)} << 32 * half;
     }
     if (in_use != 0) {
       const std::uint64_t users = ~map_.forbidden(leaf, at);
@@ -66,6 +67,12 @@ void MapCommit::snapshot(LeafNode& leaf, std::uint64_t* bits, std::uint64_t& end
 Result<void> MapCommit::take_snapshot() noexcept {
   const AllocationMap::Turn turn(map_);
   const std::size_t words = map_.geometry().region_pages() / 64;
+  // Asked first: who asks now wants what it freed before to be in the snapshot.
+  shrinking_ = shrink_asked_.exchange(false, std::memory_order_acq_rel);
+  if (shrinking_) begin_shrinking();
+  // A leaf that is or was the root is written with every commit, so its bits are needed whether it changed or not.
+  if (LeafNode* const leaf = map_.find(0); leaf != nullptr && (leaf == &map_.top() || leaf == map_.disk_root()))
+    map_.changed(*leaf);
   LeafNode* const list = map_.take_dirty_leaves();
   count_ = 0;
   for (LeafNode* leaf = list; leaf != nullptr; leaf = leaf->next_dirty) ++count_;
@@ -76,6 +83,7 @@ Result<void> MapCommit::take_snapshot() noexcept {
       next = leaf->next_dirty;
       map_.push_dirty(*leaf);
     }
+    if (shrinking_) shrink_asked_.store(true, std::memory_order_release);
     return failure(PageError{.code = ErrorCode::out_of_memory});
   }
   std::size_t at = 0;
@@ -92,8 +100,8 @@ Result<void> MapCommit::take_snapshot() noexcept {
     snapshot(*taken.leaf, taken.bits, high_water_);
     add(*taken.leaf);
   }
-  if (shrink_asked_.exchange(false, std::memory_order_acq_rel)) hold_tail();
-  map_.set_high_water(high_water_);
+  map_.raise_high_water(high_water_);  // others may, too
+  if (shrinking_ && cut_) hold_tail();
   root_ = &map_.top();
   add(*root_);
   // What was the root on disk says so there: see FORMAT.md, high water.
@@ -101,19 +109,47 @@ Result<void> MapCommit::take_snapshot() noexcept {
   return {};
 }
 
-void MapCommit::hold_tail() noexcept {
-  const auto in_use = map_.end_of_use(false);
+void MapCommit::begin_shrinking() noexcept {
+  const auto in_use = map_.end_of_use();
   cut_ = in_use ? Result<void>() : Result<void>(failure(in_use.error()));
   if (!in_use) return;
-  // What is freed in this snapshot is held already. Once all the rest is, too, nobody can allocate there: chunks past
-  // the frontier are given out under the turn only.
-  map_.for_each_leaf(*in_use, map_.frontier(), [&](LeafNode& leaf) {
+  const MapGeometry& geometry = map_.geometry();
+  tail_begin_ = *in_use == 0 ? 0 : geometry.begin(0, (*in_use - 1) >> geometry.region_shift());
+  map_.for_each_leaf(tail_begin_, geometry.page_limit(), [&](LeafNode& leaf) {
+    if (leaf.used != 0) map_.changed(leaf);
+  });
+}
+
+void MapCommit::hold_tail() noexcept {
+  // Where the tree that is being written ends. What is freed from now on does not move that.
+  std::uint64_t end = tail_begin_;
+  for (std::size_t i = 0; i < count_; ++i) {
+    const Snapshot& taken = snapshots_[i];
+    for (std::uint32_t at = taken.leaf->words() / 2; at-- > 0;) {
+      if (taken.bits[at] == 0) continue;
+      end = std::max(end, map_.page_of(*taken.leaf, 2 * at) + static_cast<unsigned>(std::bit_width(taken.bits[at])));
+      break;
+    }
+  }
+  // What somebody has taken since does. All other pages behind it, as far as they are given out without the turn, are
+  // held now, or were freed: neither changes before this commit is over.
+  high_water_ = tail_end_ = hold(end, map_.frontier());
+  map_.set_high_water(tail_end_);
+  constexpr std::uint64_t kChunk = LeafNode::kChunkPages;
+  tail_frontier_ = std::min(map_.frontier(), (tail_end_ + kChunk - 1) / kChunk * kChunk);
+  map_.lower_frontier(tail_frontier_);
+  tail_held_ = true;
+}
+
+std::uint64_t MapCommit::hold(std::uint64_t end, std::uint64_t until) noexcept {
+  map_.for_each_leaf(end, until, [&](LeafNode& leaf) {
     bool any = false;
     for (std::uint32_t at = 0; at < leaf.words(); ++at) {
       const std::uint64_t first = map_.page_of(leaf, at);
-      if (first + states::kPagesPerWord <= *in_use) continue;
+      if (first + states::kPagesPerWord <= end) continue;
+      if (first >= until) break;
       std::uint64_t tail = states::kLow;
-      if (first < *in_use) tail <<= 2 * (*in_use - first);
+      if (first < end) tail <<= 2 * (end - first);
       sync::Atomic<std::uint64_t>& word = leaf.word(at);
       std::uint64_t seen = word.load(std::memory_order_seq_cst);
       while ((states::available(seen) & tail) != 0 &&
@@ -121,22 +157,23 @@ void MapCommit::hold_tail() noexcept {
                                            std::memory_order_seq_cst)) {
       }
       any |= (states::available(seen) & tail) != 0;
+      std::uint64_t taken = states::allocated(seen) & tail;
+      if (taken == 0) continue;
+      taken &= ~states::spread(static_cast<std::uint32_t>(map_.forbidden(leaf, at & ~1u) >> 32 * (at & 1)));
+      if (taken != 0) end = first + (static_cast<unsigned>(std::bit_width(taken)) + 1) / 2;
     }
     if (!any || leaf.has_committing) return;
     leaf.has_committing = true;
     leaf.next_committing = committing_;
     committing_ = &leaf;
   });
-  const auto end = map_.end_of_use(false);  // somebody may have been quicker
-  if (!end) {
-    cut_ = failure(end.error());
-    return;
-  }
-  high_water_ = *end;
-  constexpr std::uint64_t kChunk = LeafNode::kChunkPages;
-  tail_frontier_ = (*end + kChunk - 1) / kChunk * kChunk;
-  map_.lower_frontier(tail_frontier_);
-  tail_held_ = true;
+  return end;
+}
+
+bool MapCommit::may_cut() noexcept {
+  // Who needed more space meanwhile has moved the frontier, and may be writing there. Who has been on his way for so
+  // long that the frontier was higher when he began did not move it: nobody is given anything until the file is cut.
+  return map_.frontier() == tail_frontier_ && hold(tail_end_, map_.geometry().page_limit()) == tail_end_;
 }
 
 // ---- nodes to the disk
@@ -158,11 +195,8 @@ void MapCommit::put(const MapNode& node, std::span<std::byte> page) noexcept {
   const Snapshot* const taken =
       std::lower_bound(snapshots_.get(), snapshots_.get() + count_, node.index,
                        [](const Snapshot& a, std::uint64_t index) { return a.leaf->index < index; });
-  if (taken != snapshots_.get() + count_ && taken->leaf == &node) {
-    std::memcpy(body.data(), taken->bits, body.size());
-  } else {
-    std::memset(body.data(), 0, body.size());  // the root of a map in which nothing was ever allocated
-  }
+  PAGEDB_CHECK(taken != snapshots_.get() + count_ && taken->leaf == &node, "a leaf is written as it was snapshotted");
+  std::memcpy(body.data(), taken->bits, body.size());
 }
 
 void MapCommit::settle_entry(MapNode& node, std::uint64_t generation, std::uint32_t crc32c) noexcept {
@@ -254,25 +288,27 @@ void MapCommit::give_up() noexcept {
   }
   for (std::size_t i = 0; i < count_; ++i) map_.set_dirty(*snapshots_[i].leaf);
   tail_held_ = false;  // what was held of the tail is let go after the next commit, and nothing is cut
+  if (shrinking_) shrink_asked_.store(true, std::memory_order_release);  // whoever asked takes it back if it fails, too
 }
 
 // ---- after the commit
 
-void MapCommit::committed() noexcept {
+Result<void> MapCommit::committed() noexcept {
   const AllocationMap::Turn turn(map_);
+  Result<void> result;
   if (tail_held_) {
     tail_held_ = false;
-    // Who needed more space meanwhile has moved the frontier, and may be writing there.
-    if (map_.frontier() == tail_frontier_) {
+    if (may_cut()) {
       const std::uint64_t first_zone = map_.geometry().zone(0) + map_.geometry().zone_pages(0);
       cut_ = map_.store().cut(std::max(map_.recorded_high_water(), first_zone));
+      if (map_.store().poisoned().load(std::memory_order_acquire)) result = cut_;
     }
   }
   for (LeafNode* leaf = committing_; leaf != nullptr; leaf = leaf->next_committing) {
     leaf->has_committing = false;
     for (std::uint32_t at = 0; at < leaf->words(); ++at) {
       sync::Atomic<std::uint64_t>& word = leaf->word(at);
-      const std::uint64_t done = states::committing(word.load(std::memory_order_seq_cst));
+      const std::uint64_t done = states::committing(word.load(std::memory_order_seq_cst)) & ~map_.past_end(*leaf, at);
       if (done == 0) continue;
       word.fetch_and(~(done * states::kCommitting), std::memory_order_seq_cst);
       if (map_.page_of(*leaf, at) < map_.frontier()) map_.reopen(*leaf, at);
@@ -282,9 +318,14 @@ void MapCommit::committed() noexcept {
   snapshots_.reset();
   bits_.reset();
   count_ = 0;
+  return result;
 }
 
 Result<void> MapCommit::shrink() noexcept {
+  return shrink_gate_.run([this] { return shrink_once(); });
+}
+
+Result<void> MapCommit::shrink_once() noexcept {
   shrink_asked_.store(true, std::memory_order_release);
   const auto done = map_.store().commit();
   if (!done) {

@@ -69,7 +69,7 @@ class LeafNode final : public MapNode {
 
   /// Whether it changed since its last snapshot.
   sync::Atomic<bool> dirty{false};
-  LeafNode* next_dirty = nullptr;  // whoever sets `dirty` writes it
+  LeafNode* next_dirty = nullptr;       // whoever sets `dirty` writes it
   LeafNode* next_committing = nullptr;  // the committer's
   bool has_committing = false;          // likewise
 
@@ -81,8 +81,8 @@ class LeafNode final : public MapNode {
   LeafNode(const MapGeometry& geometry, std::uint64_t leaf_index) noexcept
       : MapNode(0, leaf_index),
         words_(static_cast<std::uint32_t>(geometry.region_pages() / page_states::kPagesPerWord)),
-        chunks_(new (std::nothrow) Chunk[chunks()]),
-        open_(new (std::nothrow) sync::Atomic<std::uint64_t>[open_words()]) {}
+        chunks_(new(std::nothrow) Chunk[chunks()]),
+        open_(new(std::nothrow) sync::Atomic<std::uint64_t>[open_words()]) {}
 
   struct alignas(64) Chunk {
     sync::Atomic<std::uint64_t> words[kWordsPerChunk]{};
@@ -130,10 +130,10 @@ class InnerNode final : public MapNode {
  private:
   InnerNode(const MapGeometry& geometry, unsigned node_level, std::uint64_t node_index) noexcept
       : MapNode(node_level, node_index),
-        entries(new (std::nothrow) NodeEntry[geometry.children()]),
-        skipped(new (std::nothrow) bool[geometry.children()]()),
+        entries(new(std::nothrow) NodeEntry[geometry.children()]),
+        skipped(new(std::nothrow) bool[geometry.children()]()),
         count_(geometry.children()),
-        children_(new (std::nothrow) sync::Atomic<MapNode*>[geometry.children()]) {}
+        children_(new(std::nothrow) sync::Atomic<MapNode*>[geometry.children()]) {}
 
   std::uint32_t count_;
   std::unique_ptr<sync::Atomic<MapNode*>[]> children_;

@@ -87,8 +87,7 @@ bool check_node(const MapGeometry& geometry, const PageHeader& page_header, std:
     return false;
   }
   const auto body = page.subspan(kNodeBody, end - kNodeBody);
-  if (node.level == 0)
-    return check_leaf(geometry, body, geometry.begin(0, node.index), node.used, high_water);
+  if (node.level == 0) return check_leaf(geometry, body, geometry.begin(0, node.index), node.used, high_water);
   return check_entries(geometry, body, node, high_water);
 }
 

@@ -58,7 +58,7 @@ struct NodeExpectation {
   std::uint64_t index = 0;
   std::uint64_t generation = 0;
   std::uint32_t crc32c = 0;
-  std::uint64_t used = 0;        ///< as the parent says; not for the root
+  std::uint64_t used = 0;  ///< as the parent says; not for the root
   bool is_root = false;
   std::uint64_t high_water = 0;  ///< of the map; not for the root, which says it
 };
@@ -68,8 +68,8 @@ struct NodeExpectation {
 [[nodiscard]] bool check_node(const MapGeometry& geometry, const PageHeader& page_header,
                               std::span<const std::byte> page, const NodeExpectation& expected) noexcept;
 
-/// Of the 64 pages from `page` (a multiple of 64) on, a bit for each that users cannot have: reserved ones, and those at
-/// or past `end`.
+/// Of the 64 pages from `page` (a multiple of 64) on, a bit for each that users cannot have: reserved ones, and those
+/// at or past `end`.
 [[nodiscard]] std::uint64_t forbidden_pages(const MapGeometry& geometry, std::uint64_t page,
                                             std::uint64_t end) noexcept;
 

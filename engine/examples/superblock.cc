@@ -9,7 +9,10 @@
 int main() {
   using pagedb::SuperblockSlot;
   const pagedb::Superblock superblock{
-      .page_size = *pagedb::PageSize::of(8192), .file_id = {std::byte{0xAB}, std::byte{0xCD}}, .generation = 5};
+      .page_size = *pagedb::PageSize::of(8192),
+      .file_id = {std::byte{0xAB}, std::byte{0xCD}},
+      .generation = 5,
+      .allocation = pagedb::AllocationRoot{.page = {130}, .generation = 2, .crc32c = 0x1234}};  // where the map begins
 
   // Both slots, as they would stand in a file.
   for (const SuperblockSlot slot : {SuperblockSlot::first, other(SuperblockSlot::first)}) {
@@ -23,6 +26,7 @@ int main() {
     if (!pagedb::claims_superblock(page) || pagedb::superblock_page_size(page) != superblock.page_size) return 1;
     const auto decoded = pagedb::decode_superblock(page, slot);
     if (!decoded || decoded->generation != 5 || pagedb::file_tag(decoded->file_id) != 0xCDAB) return 1;
+    if (decoded->allocation != superblock.allocation) return 1;
 
     page[70] ^= std::byte{1};
     const auto damaged = pagedb::decode_superblock(page, slot);
