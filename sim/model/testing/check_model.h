@@ -45,22 +45,23 @@ inline void check(Policy& policy, const Execution::Body& body, std::uint64_t ste
 }
 
 /// Every schedule with that many preemptions, and MODEL_MORE_PREEMPTIONS of the environment.
-inline void check_exhaustively(unsigned preemptions_max, const Execution::Body& body) {
+inline void check_exhaustively(unsigned preemptions_max, const Execution::Body& body,
+                               std::uint64_t steps_max = 20'000) {
   const char* const asked = std::getenv("MODEL_MORE_PREEMPTIONS");
   const int more = kMorePreemptions + (asked != nullptr ? std::atoi(asked) : 0);
   Exhaustive policy(static_cast<unsigned>(std::max(1, static_cast<int>(preemptions_max) + more)));
-  check(policy, body);
+  check(policy, body, steps_max);
   if (std::getenv("MODEL_SCHEDULE") != nullptr || testing::Test::HasFailure()) return;
   EXPECT_TRUE(policy.complete()) << policy.summary();
 }
 
 /// Random schedules, half of them by PCT of depth 3.
-inline void check_randomly(std::uint64_t runs, const Execution::Body& body) {
+inline void check_randomly(std::uint64_t runs, const Execution::Body& body, std::uint64_t steps_max = 20'000) {
   Random random(1, scaled(runs / 2));
-  check(random, body);
+  check(random, body, steps_max);
   if (std::getenv("MODEL_SCHEDULE") != nullptr || testing::Test::HasFailure()) return;
   Pct pct(2, scaled(runs / 2), 3);
-  check(pct, body);
+  check(pct, body, steps_max);
 }
 
 }  // namespace pagedb::sim::model
