@@ -20,11 +20,13 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(EventKind::count
     "recover_end", "page_ok",    "page_error", "verdict"};
 
 constexpr std::uint64_t kSuperblockTag = std::uint64_t{1} << 63;
+constexpr std::uint64_t kNodeTag = std::uint64_t{1} << 62;
 
-/// A tag is what the oracle recognised in a write: an LSN, or a superblock's generation.
+/// A tag is what the oracle recognised in a write: an LSN, or a generation of a superblock or of an allocation node.
 std::string tag_text(std::uint64_t tag) {
   if (tag == 0) return "";
   if ((tag & kSuperblockTag) != 0) return fmt::format(" superblock generation {}", tag & ~kSuperblockTag);
+  if ((tag & kNodeTag) != 0) return fmt::format(" allocation node generation {}", tag & ~kNodeTag);
   return fmt::format(" lsn {}", tag);
 }
 

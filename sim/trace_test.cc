@@ -116,6 +116,8 @@ TEST(Trace, LinesSayWhatHappened) {
               AllOf(HasSubstr("#17"), HasSubstr("page 3 (byte 12288)"), HasSubstr("lsn 42")));
   EXPECT_THAT(line(EventKind::submit_write, 17, 4096 + 512, (std::uint64_t{1} << 63) + 6),
               AllOf(HasSubstr("byte 4608 (page 1 + 512)"), HasSubstr("superblock generation 6")));
+  EXPECT_THAT(line(EventKind::submit_write, 17, 7 * 4096, (std::uint64_t{1} << 62) + 6),
+              HasSubstr("allocation node generation 6"));
   EXPECT_THAT(line(EventKind::submit_write, 17, 512, 0, 2), AllOf(HasSubstr("byte 512"), Not(HasSubstr("page"))));
   EXPECT_THAT(line(EventKind::submit_read, 18, 8192, 4096),
               AllOf(HasSubstr("#18"), HasSubstr("page 2"), HasSubstr("4096 bytes")));
