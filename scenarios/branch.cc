@@ -37,6 +37,12 @@ void Branch::note(std::size_t page, const Verdict& verdict) {
   run_.report(verdict);
 }
 
+void Branch::note_metadata(const Verdict& verdict) {
+  superblock_ = std::max(superblock_, outcome_of(verdict.kind));
+  worst_ = std::max(worst_, superblock_);
+  run_.report(verdict);
+}
+
 std::unique_ptr<Subject> Branch::open() {
   const bool recovered = disk_.setup().depth != 0;
   auto opened = run_.engine().open(scheduler_, disk_, run_.path(), {.page_size = oracle().page_size()});
@@ -78,8 +84,9 @@ void Branch::verify(Subject& file) {
                         .a = io.id.value,
                         .b = static_cast<std::uint64_t>(error->code)});
     }
-    note(page, depth == 0 ? oracle().judge_live(page, error, io.page, *media_, length_)
-                          : oracle().judge_recovered(page, error, io.page, *media_, length_, redo_from_));
+    const bool promised = !map_ || map_->is_allocated(io.id.value);
+    note(page, depth == 0 ? oracle().judge_live(page, error, io.page, *media_, length_, promised)
+                          : oracle().judge_recovered(page, error, io.page, *media_, length_, redo_from_, promised));
   }
 }
 

@@ -12,6 +12,7 @@
 #include "engine/error.h"
 #include "engine/io/backend.h"
 #include "engine/scheduler.h"
+#include "scenarios/allocation_oracle.h"
 #include "scenarios/oracle.h"
 #include "scenarios/result.h"
 #include "scenarios/subject.h"
@@ -54,6 +55,12 @@ class Host {
   [[nodiscard]] virtual bool judge_call(const PageError* error, std::string_view what, Owes owes, Time since) = 0;
   /// A flush that had to write version `lsn` of page index `page` has returned Ok.
   virtual void judge_flushed(std::size_t page, std::uint64_t lsn) = 0;
+  /// What is known of the page file's allocator.
+  [[nodiscard]] virtual AllocationOracle& allocation() = 0;
+  /// The oldest allocation commit that a crash at this moment could bring back.
+  [[nodiscard]] virtual std::size_t durable_commit() = 0;
+  /// The file was opened again: judges which allocation map that makes the current one.
+  virtual void judge_reopened_map() = 0;
   /// Whether a sync of the page file has failed since it was opened, also if nobody was told yet.
   [[nodiscard]] virtual bool sync_failed() = 0;
   /// Takes a violation.

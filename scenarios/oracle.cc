@@ -42,6 +42,7 @@ bool is_superblock_offset(std::uint64_t offset) {
 
 Oracle::Oracle(PageSize page_size, std::vector<PageId> pages, std::uint64_t seed, sim::Arena& arena)
     : page_size_(page_size),
+      geometry_(page_size.bytes()),
       pages_(std::move(pages)),
       seed_(seed),
       arena_(arena),
@@ -110,7 +111,7 @@ void Oracle::raise_floor(std::size_t page, std::uint64_t lsn) {
 void Oracle::sync_succeeded(const SyncTicket& ticket) {
   for (std::size_t page = 0; page < model_.size(); ++page) {
     const auto& lsns = model_[page].versions;
-    for (std::size_t i = lsns.size(); i-- > 0 && lsns[i] > model_[page].floor;) {
+    for (std::size_t i = lsns.size(); i-- > 0 && lsns[i] > std::max(model_[page].floor, model_[page].given_up);) {
       const Version& version = versions_[lsns[i] - 1];
       if (version.acked == 0 || version.acked > ticket.acks) continue;
       // A flush that failed while this sync was under way is no excuse: an Ok is a promise.
@@ -119,6 +120,13 @@ void Oracle::sync_succeeded(const SyncTicket& ticket) {
       break;
     }
   }
+}
+
+void Oracle::given_up(std::size_t page) {
+  PageModel& model = model_[page];
+  if (model.floor != 0) obligations_ ^= sim::hash_term(page, model.floor, 1);
+  model.floor = model.acked = 0;
+  if (!model.versions.empty()) model.given_up = model.versions.back();
 }
 
 void Oracle::flush_failed() {
@@ -164,6 +172,21 @@ Verdict Oracle::broken(Invariant invariant, std::size_t page, const std::string&
   return {Verdict::Kind::broken, invariant, fmt::format("page {}: {}", pages_[page].value, what)};
 }
 
+std::uint64_t Oracle::node_generation(std::span<const std::byte> bytes, std::uint64_t page) const noexcept {
+  struct Facts {
+    char magic[8];
+    std::uint32_t level, zero;
+    std::uint64_t index, generation;
+  } facts;
+  std::memcpy(&facts, bytes.data() + kHeader, sizeof facts);
+  const auto home = geometry_.home_at(page);
+  if (std::memcmp(facts.magic, "ALLOCMAP", sizeof facts.magic) != 0 || !home || home->level != facts.level ||
+      home->index != facts.index || home->k != (facts.generation & 1)) {
+    return 0;
+  }
+  return facts.generation;
+}
+
 Verdict Oracle::submitted(sim::WriteRecord& record, bool recovering) {
   const std::span<const std::byte> bytes(record.bytes, record.size);
   const auto intended = index_at(record.intended);
@@ -183,6 +206,13 @@ Verdict Oracle::submitted(sim::WriteRecord& record, bool recovering) {
   if (is_superblock_offset(record.intended)) {
     if (const auto superblock = decode_superblock_page(bytes, record.intended)) {
       record.tag = kSuperblockTag | superblock->generation;
+      return {};
+    }
+  }
+  const std::uint64_t place = record.intended / page_size_.bytes();
+  if (page->page_id == place && page->lsn == 0 && (page->flags & 1) != 0) {
+    if (const std::uint64_t generation = node_generation(bytes, place)) {
+      record.tag = kNodeTag | generation;
       return {};
     }
   }
@@ -372,14 +402,15 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
 }
 
 Verdict Oracle::judge_recovered(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
-                                const sim::Media& media, std::uint64_t length,
-                                std::optional<std::uint64_t> images_from) const {
-  return judge(page, error, bytes, media, length, model_[page].floor, true, images_from.value_or(images_from_));
+                                const sim::Media& media, std::uint64_t length, std::optional<std::uint64_t> images_from,
+                                bool promised) const {
+  return judge(page, error, bytes, media, length, promised ? model_[page].floor : 0, true,
+               images_from.value_or(images_from_));
 }
 
 Verdict Oracle::judge_live(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
-                           const sim::Media& media, std::uint64_t length) const {
-  return judge(page, error, bytes, media, length, model_[page].acked, false, images_from_);
+                           const sim::Media& media, std::uint64_t length, bool promised) const {
+  return judge(page, error, bytes, media, length, promised ? model_[page].acked : 0, false, images_from_);
 }
 
 Verdict Oracle::judge_flushed(std::size_t page, std::uint64_t lsn, const sim::Media& media,

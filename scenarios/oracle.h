@@ -25,6 +25,7 @@
 #include "engine/page_file.h"
 #include "engine/types.h"
 #include "faults/obligations.h"
+#include "scenarios/reference_allocation.h"
 #include "scenarios/result.h"
 #include "sim/file_state.h"
 #include "sim/media.h"
@@ -33,6 +34,8 @@ namespace pagedb::scenarios {
 
 /// Tags that the oracle gives to writes: an LSN, or this bit and a superblock's generation.
 inline constexpr std::uint64_t kSuperblockTag = std::uint64_t{1} << 63;
+/// And to nodes of the allocation map: this bit and the node's generation.
+inline constexpr std::uint64_t kNodeTag = std::uint64_t{1} << 62;
 
 /// What judging a page gave.
 struct Verdict {
@@ -77,6 +80,8 @@ class Oracle {
   /// It has returned Ok: everything acknowledged when it was asked for is durable, but for what an earlier failed flush
   /// may have dropped.
   void sync_succeeded(const SyncTicket& ticket);
+  /// The owner of page index `page` gives it up, or somebody else gets it: what stands there is promised no more.
+  void given_up(std::size_t page);
   /// The device failed a flush, whoever asked for it: everything acknowledged so far, but not yet covered, is doubtful
   /// for ever.
   void flush_failed();
@@ -117,12 +122,13 @@ class Oracle {
   /// Judges what reading page index `page` gave in a recovered file, of which `media` is what the crash left. `error`
   /// is null for an Ok read.
   /// `images_from`: where the log that was recovered from begins, if that is not what `images_from` said.
+  /// `promised`: false when nobody owns the page, so that anything that was ever written there will do.
   [[nodiscard]] Verdict judge_recovered(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                                         const sim::Media& media, std::uint64_t length,
-                                        std::optional<std::uint64_t> images_from = {}) const;
+                                        std::optional<std::uint64_t> images_from = {}, bool promised = true) const;
   /// Judges what reading page index `page` gave in the running process, of whose view `media` is.
   [[nodiscard]] Verdict judge_live(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
-                                   const sim::Media& media, std::uint64_t length) const;
+                                   const sim::Media& media, std::uint64_t length, bool promised = true) const;
   /// Judges a flush that had to write version `lsn` of page index `page` and returned Ok.
   [[nodiscard]] Verdict judge_flushed(std::size_t page, std::uint64_t lsn, const sim::Media& media,
                                       std::uint64_t length) const;
@@ -159,8 +165,9 @@ class Oracle {
   struct PageModel {
     std::vector<std::uint64_t> versions;  // LSNs, oldest first
     std::uint64_t floor = 0;
-    std::uint64_t acked = 0;  // newest acknowledged
-    bool hit = false;         // a misdirected write landed here
+    std::uint64_t acked = 0;     // newest acknowledged
+    std::uint64_t given_up = 0;  // versions up to it were an earlier owner's
+    bool hit = false;            // a misdirected write landed here
   };
 
   /// What a page's sectors hold, by identity.
@@ -174,6 +181,8 @@ class Oracle {
   [[nodiscard]] faults::PageState look(const sim::Media& media, std::uint64_t length, std::size_t page,
                                        std::uint64_t floor, std::uint64_t& lsn) const;
   [[nodiscard]] std::size_t payload_bytes() const noexcept;
+  /// The generation of an allocation map's node that stands where it belongs; 0: `bytes`, a sound page, are none.
+  [[nodiscard]] std::uint64_t node_generation(std::span<const std::byte> bytes, std::uint64_t page) const noexcept;
   [[nodiscard]] Sectors look_at(const sim::Media& media, std::uint64_t offset) const noexcept;
   [[nodiscard]] const Version* version(std::uint64_t lsn) const noexcept {
     return lsn == 0 || lsn > versions_.size() ? nullptr : &versions_[lsn - 1];
@@ -191,6 +200,7 @@ class Oracle {
   void raise_floor(std::size_t page, std::uint64_t lsn);
 
   PageSize page_size_;
+  ReferenceGeometry geometry_;
   std::vector<PageId> pages_;
   std::uint64_t seed_;
   sim::Arena& arena_;

@@ -77,6 +77,7 @@ using Oldest = std::map<std::uint64_t, std::vector<std::byte>>;
 class GoesBack final : public ForwardingStore {
  public:
   GoesBack(std::unique_ptr<Subject> inner, Oldest& oldest) : ForwardingStore(std::move(inner)), oldest_(oldest) {}
+  using ForwardingStore::read_batch;
   Result<void> read_batch(std::span<PageIo> batch) override {
     const auto result = inner_->read_batch(batch);
     for (const PageIo& io : batch) {

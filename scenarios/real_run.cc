@@ -21,7 +21,8 @@ RealRun::RealRun(const RealRequest& request, std::string_view scenario, PageSize
       scenario_(scenario),
       path_(fmt::format("{}/{}.{}.pages", request.directory, scenario, getpid())),
       stacks_(512 * 1024),
-      oracle_(page_size, std::move(pages), request.seed, arena_) {
+      oracle_(page_size, std::move(pages), request.seed, arena_),
+      allocation_(page_size.bytes()) {
   scheduler_ = std::make_unique<sim::SimScheduler>(*request_.choices, sim::Span(span_, kScheduler, 0), trace_, stacks_);
   result_.counters.seeds = 1;
 }

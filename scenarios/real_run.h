@@ -36,6 +36,9 @@ class RealRun final : public Host {
   bool judge_open(const PageError* error, bool creating, bool interrupted_create) override;
   bool judge_call(const PageError* error, std::string_view, Owes, Time) override { return error == nullptr; }
   void judge_flushed(std::size_t, std::uint64_t) override {}
+  AllocationOracle& allocation() override { return allocation_; }
+  std::size_t durable_commit() override { return allocation_.acknowledged(); }
+  void judge_reopened_map() override {}
   bool sync_failed() override { return false; }
   void violation(Invariant invariant, const std::string& message) override;
   bool over() override { return !result_.violations.empty(); }
@@ -56,6 +59,7 @@ class RealRun final : public Host {
   sim::StackPool stacks_;
   std::unique_ptr<sim::SimScheduler> scheduler_;
   Oracle oracle_;
+  AllocationOracle allocation_;
   RunResult result_;
 };
 

@@ -226,6 +226,7 @@ std::string_view AllocationReader::check_entries(const Expected& node, std::uint
     if ((generation | child_used | crc | zero) == 0) continue;
     if (zero != 0) return refused("not zero where zeros belong");
     if (generation == 0) return refused("an entry without generation");
+    if (child_used == 0) return refused("an entry for a child below which nothing is allocated");
     if (child_used > each) return refused("an entry with more used than pages");
     sum += child_used;
     pending_.push_back({.level = node.level - 1,

@@ -9,7 +9,8 @@ namespace pagedb::scenarios {
 namespace {
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(Invariant::count_)> kInvariantNames = {
-    "integrity", "durability", "lsn-monotonic", "write-ahead", "typed-errors", "liveness", "bounded", "no-abort",
+    "integrity", "durability", "lsn-monotonic", "write-ahead", "typed-errors",
+    "allocator", "liveness",   "bounded",       "no-abort",
 };
 static_assert(!kInvariantNames.back().empty(), "an invariant has no name");
 

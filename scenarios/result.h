@@ -21,6 +21,7 @@ enum class Invariant : std::uint8_t {
   lsn_monotonic,  ///< a recovered page's LSN is never below its durable one
   write_ahead,    ///< a page is written only once its LSN is durable in the log
   typed_errors,   ///< each fault surfaces as its own error
+  allocator,      ///< no page both free and in use, none given to two, nothing that a sync covered lost or mixed
   liveness,       ///< after injection stops every call returns within stated virtual time and steps
   bounded,        ///< recovery's I/O and memory are bounded by the file
   no_abort,       ///< no abort, sanitizer report, runaway loop or memory

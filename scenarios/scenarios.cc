@@ -3,6 +3,7 @@
 // The table of scenarios.
 #include <array>
 
+#include "scenarios/alloc_scenarios.h"
 #include "scenarios/page_file_scenarios.h"
 #include "scenarios/pool_scenarios.h"
 #include "scenarios/redo_recovery.h"
@@ -12,8 +13,9 @@ namespace pagedb::scenarios {
 
 std::span<const Scenario* const> all_scenarios() {
   static const std::array table = {
-      &page_file_crash(), &page_file_bitrot(), &page_file_misaligned(), &page_file_io_errors(), &redo_recovery(),
-      &pool_crash(),      &pool_wal(),         &pool_io_errors(),       &pool_small()};
+      &page_file_crash(),  &page_file_bitrot(), &page_file_misaligned(), &page_file_io_errors(), &redo_recovery(),
+      &pool_crash(),       &pool_wal(),         &pool_io_errors(),       &pool_small(),          &alloc_crash(),
+      &alloc_pool_crash(), &alloc_hostile(),    &alloc_shrink(),         &alloc_io_errors()};
   return table;
 }
 

@@ -9,6 +9,7 @@
 
 #include "engine/check.h"
 #include "scenarios/memory_meter.h"
+#include "scenarios/reference_page.h"
 #include "sim/sanitizer.h"
 
 namespace pagedb::scenarios {
@@ -80,7 +81,10 @@ class SimRun::World final : public sim::DiskObserver {
   }
 
   void write_submitted(sim::WriteRecord& record) override {
-    if (disk.files()[record.file - 1]->path == run_.path_) run_.report(run_.oracle_.submitted(record, true));
+    if (disk.files()[record.file - 1]->path == run_.path_) {
+      run_.report(run_.oracle_.submitted(record, true));
+      run_.note_commit(depth_, record, disk);
+    }
     if (!wrote_ && depth_ < 2)
       nested_at_ = run_.request_.choices->draw(span_, sim::Site::nested_boundary, kNestedBoundaries);
     wrote_ = true;
@@ -121,7 +125,12 @@ SimRun::SimRun(const RunRequest& request, std::string_view scenario, SimPlan pla
       span_(sim::Span(), kWorkload, 0),
       stacks_(512 * 1024),
       worlds_{std::make_unique<World>(*this, 0), std::make_unique<World>(*this, 1), std::make_unique<World>(*this, 2)},
-      oracle_(plan_.page_size, plan_.pages, request.seed, worlds_[0]->arena) {
+      oracle_(plan_.page_size, plan_.pages, request.seed, worlds_[0]->arena),
+      allocation_{AllocationOracle(plan_.page_size.bytes()), AllocationOracle(plan_.page_size.bytes()),
+                  AllocationOracle(plan_.page_size.bytes())},
+      page_(plan_.page_size.bytes()) {
+  damaging_ = plan_.crash_damage != 0 || plan_.faults.misdirected_write != 0 || plan_.faults.bit_rot != 0 ||
+              plan_.faults.latent_sector_error != 0;
   worlds_[0]->start(sim::Span(), &plan_.faults, 1);
   result_.counters.seeds = 1;
 }
@@ -152,7 +161,62 @@ void SimRun::report(const Verdict& verdict) {
 }
 
 void SimRun::write_submitted(sim::WriteRecord& record) {
-  if (worlds_[0]->disk.files()[record.file - 1]->path == path_) report(oracle_.submitted(record, false));
+  if (worlds_[0]->disk.files()[record.file - 1]->path != path_) return;
+  report(oracle_.submitted(record, false));
+  note_commit(0, record, worlds_[0]->disk);
+}
+
+const ReferenceAllocation& SimRun::read_map(const ReferenceSuperblock& superblock, const sim::Media& media,
+                                            std::uint64_t length) {
+  return map_reader_.read(superblock, [&](std::uint64_t id, std::span<std::byte> to) {
+    if (id >= length / to.size()) return PageRead::past_end;
+    std::uint64_t bad_sector = 0;
+    return media.read(id * to.size(), to, bad_sector) ? PageRead::ok : PageRead::unreadable;
+  });
+}
+
+void SimRun::note_commit(std::size_t depth, const sim::WriteRecord& record, const sim::SimDisk& disk) {
+  if (!plan_.allocator || (record.intended != kSuperblockOffsets[0] && record.intended != kSuperblockOffsets[1]))
+    return;
+  // A piece of one, before a short transfer, says all there is to say: the rest of a superblock is zero.
+  std::copy_n(record.bytes, record.size, page_.begin());
+  std::fill(page_.begin() + static_cast<std::ptrdiff_t>(record.size), page_.end(), std::byte{0});
+  const auto superblock = decode_superblock_page(page_, record.intended);
+  if (!superblock || !allocation_[depth].is_new(*superblock)) return;
+  const sim::FileState* file = page_file(disk);
+  const ReferenceAllocation& map = read_map(*superblock, file->current, file->length);
+  // Damage that hit a node between its writing and now is for those to find who read it.
+  if (damaging_ && !map.sound()) {
+    allocation_[depth].submitted_unseen(*superblock);
+  } else {
+    report(allocation_[depth].submitted(*superblock, map));
+  }
+}
+
+SimRun::FoundMap SimRun::find_map(const sim::Media& media, std::uint64_t length) {
+  std::optional<ReferenceSuperblock> newest;
+  std::uint64_t bad_sector = 0;
+  for (const std::uint64_t offset : kSuperblockOffsets) {
+    if (offset + page_.size() > length || !media.read(offset, page_, bad_sector)) continue;
+    const auto superblock = decode_superblock_page(page_, offset);
+    if (superblock && (!newest || superblock->generation > newest->generation)) newest = superblock;
+  }
+  if (!newest) return {};
+  return {*newest, &read_map(*newest, media, length)};
+}
+
+std::size_t SimRun::durable_commit() {
+  const sim::FileState* file = page_file(worlds_[0]->disk);
+  const FoundMap found = find_map(file->durable, file->durable_length);
+  const auto index = found.map != nullptr ? allocation_[0].commit_of(found.superblock) : std::nullopt;
+  return index.value_or(allocation_[0].acknowledged());
+}
+
+void SimRun::judge_reopened_map() {
+  if (over()) return;
+  const sim::FileState* file = page_file(worlds_[0]->disk);
+  const FoundMap found = find_map(file->current, file->length);
+  if (found.map != nullptr) report(allocation_[0].reopened(found.superblock, *found.map));
 }
 
 void SimRun::write_memory_changed(const sim::WriteRecord& record) {
@@ -348,6 +412,7 @@ void SimRun::recover(World& world, const sim::SimDisk& origin, sim::Span& span) 
   }
   sim::StateHash state = world.disk.durable_hash();
   state ^= oracle_.obligations();
+  if (plan_.allocator) state ^= allocation_[world.depth() - 1u].obligations();
   trace.add({.kind = EventKind::crash, .depth = world.depth(), .a = branch_, .b = state.low});
   if (!seen_.insert(state)) {
     ++counters.recoveries_repeated;
@@ -358,7 +423,7 @@ void SimRun::recover(World& world, const sim::SimDisk& origin, sim::Span& span) 
   // Freeze what the crash left: the recovery writes on a layer of its own.
   world.make_batch(oracle_);
   world.outcomes.assign(oracle_.pages().size(), Outcome::legal);
-  Branch branch(*this, *world.scheduler, world.disk, world.batch, world.outcomes);
+  Branch branch(*this, *world.scheduler, world.disk, world.batch, world.outcomes, world.span());
   std::uint64_t bytes_held = 0;
   for (const auto& file : world.disk.files()) {
     if (file->missing) continue;
@@ -368,6 +433,11 @@ void SimRun::recover(World& world, const sim::SimDisk& origin, sim::Span& span) 
     file->durable.reset(&world.image);
     file->current.reset(&file->durable);
     branch.found(world.image, file->length);
+  }
+
+  if (plan_.allocator) {
+    const FoundMap found = branch.media() != nullptr ? find_map(*branch.media(), branch.length()) : FoundMap{};
+    allocation_[world.depth()].restart(found.superblock, found.map != nullptr ? *found.map : ReferenceAllocation{});
   }
 
   const std::size_t violations = result_.violations.size();
@@ -459,11 +529,14 @@ void SimRun::final_sweep() {
   World& trunk = *worlds_[0];
   trunk.make_batch(oracle_);
   trunk.outcomes.assign(oracle_.pages().size(), Outcome::legal);
-  Branch sweep(*this, *trunk.scheduler, trunk.disk, trunk.batch, trunk.outcomes);
+  Branch sweep(*this, *trunk.scheduler, trunk.disk, trunk.batch, trunk.outcomes, trunk.span());
   const std::size_t violations = result_.violations.size();
   if (const sim::FileState* file = page_file(trunk.disk)) {
     sweep.found(file->current, file->length);
-    if (const auto opened = sweep.open()) sweep.verify(*opened);
+    if (const auto opened = sweep.open()) {
+      if (plan_.sweep) plan_.sweep(sweep, *opened);
+      sweep.verify(*opened);
+    }
   }
   if (result_.violations.size() != violations) sweep.condemn();
   close_faults(trunk.ledger, sweep, false);

@@ -20,6 +20,7 @@
 #include "engine/aligned_buffer.h"
 #include "faults/ledger.h"
 #include "faults/plan.h"
+#include "scenarios/allocation_oracle.h"
 #include "scenarios/branch.h"
 #include "scenarios/host.h"
 #include "scenarios/oracle.h"
@@ -39,6 +40,8 @@ struct SimPlan {
   PageSize page_size{};
   std::vector<PageId> pages{};
   std::function<void(Branch&)> recover{};
+  std::function<void(Branch&, Subject&)> sweep{};  ///< what else is looked at in the running file, at the end
+  bool allocator = false;                          ///< the file has an allocator
 };
 
 class SimRun final : public Host, public sim::DiskObserver {
@@ -62,9 +65,23 @@ class SimRun final : public Host, public sim::DiskObserver {
   bool judge_open(const PageError* error, bool creating, bool interrupted_create) override;
   bool judge_call(const PageError* error, std::string_view what, Owes owes, Time since) override;
   void judge_flushed(std::size_t page, std::uint64_t lsn) override;
+  AllocationOracle& allocation() override { return allocation_[0]; }
+  std::size_t durable_commit() override;
+  void judge_reopened_map() override;
   bool sync_failed() override { return flush_failed_; }
   void violation(Invariant invariant, const std::string& message) override;
   bool over() override;
+
+  /// Of a level: 0 the workload, 1 a recovery, 2 a nested one.
+  [[nodiscard]] AllocationOracle& allocation(std::size_t depth) noexcept { return allocation_[depth]; }
+  /// The newest superblock on `media`, and the allocation map that it refers to. The map stays until the next call.
+  struct FoundMap {
+    ReferenceSuperblock superblock{};
+    const ReferenceAllocation* map = nullptr;  ///< null: there is no superblock
+  };
+  [[nodiscard]] FoundMap find_map(const sim::Media& media, std::uint64_t length);
+  /// Whether media faults may hit metadata.
+  [[nodiscard]] bool damaging() const noexcept { return damaging_; }
 
   /// Takes what a verdict says, if it says anything.
   void report(const Verdict& verdict);
@@ -86,6 +103,9 @@ class SimRun final : public Host, public sim::DiskObserver {
 
   void recover(World& world, const sim::SimDisk& origin, sim::Span& span);
   void final_sweep();
+  void note_commit(std::size_t depth, const sim::WriteRecord& record, const sim::SimDisk& disk);
+  [[nodiscard]] const ReferenceAllocation& read_map(const ReferenceSuperblock& superblock, const sim::Media& media,
+                                                    std::uint64_t length);
   void close_faults(faults::Ledger& ledger, const Branch& branch, bool crashed);
   [[nodiscard]] const sim::FileState* page_file(const sim::SimDisk& disk) const { return disk.file(path_); }
   /// Closes the faults that were injected into the running operation and concern it, as `touches` says, by its result.
@@ -101,6 +121,10 @@ class SimRun final : public Host, public sim::DiskObserver {
   sim::StackPool stacks_;
   std::array<std::unique_ptr<World>, 3> worlds_;  // the trunk's, a recovery's, a nested recovery's
   Oracle oracle_;
+  std::array<AllocationOracle, 3> allocation_;
+  AllocationReader map_reader_;
+  std::vector<std::byte> page_;  // to read superblocks into
+  bool damaging_ = false;
   std::vector<std::vector<std::uint32_t>> operation_faults_;  // by fiber: faults injected since its operation began
   std::vector<std::pair<std::uint32_t, Time>> told_;          // faults that some caller was told of, and when
   StateSet seen_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 #include "scenarios/subject.h"
 
+#include <optional>
+
 #include "sim/sanitizer.h"
 
 namespace pagedb::scenarios {
@@ -9,6 +11,69 @@ namespace {
 using sim::EngineScope;
 
 // Workloads run in a sim::HarnessScope; ThreadSanitizer watches what the engine does in between.
+
+class ProductionAllocator final : public AllocatorSubject {
+ public:
+  explicit ProductionAllocator(std::unique_ptr<PageAllocator> allocator) : allocator_(std::move(allocator)) {}
+  ~ProductionAllocator() override {
+    const EngineScope engine;
+    allocator_.reset();
+  }
+  Result<PageId> allocate() override {
+    const EngineScope engine;
+    return allocator_->allocate();
+  }
+  Result<PageId> allocate_near(PageId hint) override {
+    const EngineScope engine;
+    return allocator_->allocate_near(hint);
+  }
+  Result<PageId> allocate_run(std::uint64_t count) override {
+    const EngineScope engine;
+    return allocator_->allocate_run(count);
+  }
+  Result<void> free(PageId id) override {
+    const EngineScope engine;
+    return allocator_->free(id);
+  }
+  Result<bool> is_allocated(PageId id) override {
+    const EngineScope engine;
+    return allocator_->is_allocated(id);
+  }
+  PageId high_water() override {
+    const EngineScope engine;
+    return allocator_->high_water();
+  }
+  std::uint64_t free_count() override {
+    const EngineScope engine;
+    return allocator_->free_count();
+  }
+  Result<void> sync() override {
+    const EngineScope engine;
+    return allocator_->sync();
+  }
+  Result<void> shrink_to_fit() override {
+    const EngineScope engine;
+    return allocator_->shrink_to_fit();
+  }
+  std::unique_ptr<Change> change() override { return std::make_unique<OpenChange>(*allocator_); }
+
+ private:
+  class OpenChange final : public Change {
+   public:
+    explicit OpenChange(PageAllocator& allocator) {
+      const EngineScope engine;
+      change_.emplace(allocator);
+    }
+    ~OpenChange() override {
+      const EngineScope engine;
+      change_.reset();
+    }
+
+   private:
+    std::optional<PageAllocator::Change> change_;
+  };
+  std::unique_ptr<PageAllocator> allocator_;
+};
 
 class PageFileSubject final : public Subject {
  public:
@@ -46,6 +111,13 @@ class PageFileSubject final : public Subject {
     return file_->open_report();
   }
   PageStore& store() override { return *file_; }
+  Result<std::unique_ptr<AllocatorSubject>> allocator(const PageAllocatorOptions& options) override {
+    const EngineScope engine;
+    return PageAllocator::open(*file_, options)
+        .map([](std::unique_ptr<PageAllocator> made) -> std::unique_ptr<AllocatorSubject> {
+          return std::make_unique<ProductionAllocator>(std::move(made));
+        });
+  }
 
  private:
   std::unique_ptr<PageFile> file_;

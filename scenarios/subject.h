@@ -14,11 +14,33 @@
 #include "engine/buffer_pool.h"
 #include "engine/error.h"
 #include "engine/io/backend.h"
+#include "engine/page_allocator.h"
 #include "engine/page_file.h"
 #include "engine/scheduler.h"
 #include "engine/types.h"
 
 namespace pagedb::scenarios {
+
+/// A page allocator under test. The contract of each call is that of PageAllocator's member of the same name.
+class AllocatorSubject {
+ public:
+  /// Holds a PageAllocator::Change open.
+  class Change {
+   public:
+    virtual ~Change() = default;
+  };
+  virtual ~AllocatorSubject() = default;
+  [[nodiscard]] virtual Result<PageId> allocate() = 0;
+  [[nodiscard]] virtual Result<PageId> allocate_near(PageId hint) = 0;
+  [[nodiscard]] virtual Result<PageId> allocate_run(std::uint64_t count) = 0;
+  [[nodiscard]] virtual Result<void> free(PageId id) = 0;
+  [[nodiscard]] virtual Result<bool> is_allocated(PageId id) = 0;
+  [[nodiscard]] virtual PageId high_water() = 0;
+  [[nodiscard]] virtual std::uint64_t free_count() = 0;
+  [[nodiscard]] virtual Result<void> sync() = 0;
+  [[nodiscard]] virtual Result<void> shrink_to_fit() = 0;
+  [[nodiscard]] virtual std::unique_ptr<Change> change() = 0;
+};
 
 /// An open page store. The contract of each call is that of PageFile's member of the same name.
 class Subject {
@@ -33,6 +55,8 @@ class Subject {
   [[nodiscard]] virtual OpenReport open_report() const = 0;
   /// The same file, as a buffer pool takes it.
   [[nodiscard]] virtual PageStore& store() = 0;
+  /// Its allocator.
+  [[nodiscard]] virtual Result<std::unique_ptr<AllocatorSubject>> allocator(const PageAllocatorOptions& options) = 0;
 };
 
 /// Makes and opens page stores.

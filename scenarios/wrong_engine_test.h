@@ -33,6 +33,9 @@ class Forwarding : public Subject {
   bool poisoned() const override { return inner_->poisoned(); }
   OpenReport open_report() const override { return inner_->open_report(); }
   PageStore& store() override { return inner_->store(); }
+  Result<std::unique_ptr<AllocatorSubject>> allocator(const PageAllocatorOptions& options) override {
+    return inner_->allocator(options);
+  }
 
  protected:
   std::unique_ptr<Subject> inner_;
