@@ -74,8 +74,8 @@ std::string describe(const PageError& e) {
     case ErrorCode::not_allocated:
       return "the page is free already, or was never allocated";
     case ErrorCode::no_free_page:
-      return (e.expected == 0 ? std::string("no page") : "no run of " + number(e.expected) + " pages") + " before page " +
-             number(e.actual) + " is free; free some, or raise the limit";
+      return (e.expected == 0 ? std::string("no page") : "no run of " + number(e.expected) + " pages") +
+             " before page " + number(e.actual) + " is free; free some, or raise the limit";
     case ErrorCode::pool_exhausted:
       return "all " + number(e.actual) +
              " frames of the buffer pool are held; release a guard, or make the pool larger";

@@ -51,7 +51,7 @@ enum class ErrorCode : std::uint8_t {
   pool_exhausted,  ///< every frame of the buffer pool is held; `actual` frames. Release a guard, or make the pool
                    ///< larger
 
-  no_free_page,    ///< no page before page `actual` is free, or no run of `expected` pages where that is set
+  no_free_page,  ///< no page before page `actual` is free, or no run of `expected` pages where that is set
 
   // The file is not what the caller takes it for. Nothing was changed.
   not_a_page_file,     ///< neither superblock is ours

@@ -40,8 +40,7 @@ Result<void> PageFileMap::commit() noexcept {
 Result<void> PageFileMap::cut(std::uint64_t pages) noexcept {
   if (const auto refusal = file_.refuse_sync()) return failure(*refusal);
   if (pages >= file_.page_count.load(std::memory_order_acquire)) return {};
-  const int error =
-      retry_interrupted(file_.scheduler, [&] { return file_.file->resize(pages << file_.size.shift()); });
+  const int error = retry_interrupted(file_.scheduler, [&] { return file_.file->resize(pages << file_.size.shift()); });
   if (error != 0) return failure(io_failure(error));
   file_.page_count.store(pages, std::memory_order_release);
   return file_.sync();
