@@ -23,7 +23,7 @@ void AllocationOracle::restart(const ReferenceSuperblock& root, const ReferenceA
   commits_.clear();
   commits_.push_back(commit(root, map));
   base_ = owned_ = commits_.back().pages;
-  acked_ = 0;
+  acked_ = current_ = 0;
   synced_since_ = 0;
 }
 
@@ -82,7 +82,7 @@ void AllocationOracle::sync_ended(std::size_t sync, bool ok) {
   if (!ok) return;
   // The first commit since it began is the one, or an earlier one than that. Where there was none, there was nothing
   // to commit, or the last one was stored again.
-  acked_ = std::max(acked_, std::min(made.commits, commits_.size() - 1));
+  acked_ = std::max(acked_, made.commits < commits_.size() ? made.commits : current_);
   synced_since_ = std::max(synced_since_, made.began);
 }
 
@@ -94,7 +94,7 @@ Verdict AllocationOracle::reopened(const ReferenceSuperblock& root, const Refere
   if (!map.sound() || found.pages != PageSet(map.allocated))
     return broken("the file was opened with another allocation map than was committed");
   for (std::size_t i = *index + 1; i < commits_.size(); ++i) commits_[i].abandoned = true;
-  acked_ = *index;
+  acked_ = current_ = *index;
   base_ = owned_ = found.pages;
   operations_.clear();
   changes_.clear();
@@ -124,9 +124,9 @@ bool AllocationOracle::being_freed(std::uint64_t page) const noexcept {
 // ---- commits
 
 bool AllocationOracle::is_new(const ReferenceSuperblock& superblock) const noexcept {
-  const Commit& last = commits_.back();
-  return superblock.root_page != last.root_page || superblock.root_generation != last.root_generation ||
-         superblock.root_crc32c != last.root_crc32c;
+  // One that counts may be stored again. One that was abandoned may be made once more, by others, on other grounds.
+  const auto index = commit_of(superblock);
+  return !index || *index < acked_ || commits_[*index].abandoned;
 }
 
 Verdict AllocationOracle::submitted(const ReferenceSuperblock& superblock, const ReferenceAllocation& map) {
@@ -140,6 +140,7 @@ Verdict AllocationOracle::submitted(const ReferenceSuperblock& superblock, const
   }
   ++clock_;
   commits_.push_back(commit(superblock, map));
+  current_ = commits_.size() - 1;
   const PageSet& found = commits_.back().pages;
   if (const auto differs = compare(found, since)) return broken("a commit " + *differs);
   if (const auto differs = compare_changes(found, since)) return broken("a commit " + *differs);
@@ -153,6 +154,7 @@ void AllocationOracle::submitted_unseen(const ReferenceSuperblock& superblock) {
   ++clock_;
   commits_.push_back(commit(superblock, {}));
   commits_.back().unseen = true;
+  current_ = commits_.size() - 1;
 }
 
 std::optional<std::string> AllocationOracle::compare(const PageSet& found, std::uint64_t since) const {

@@ -126,6 +126,7 @@ class AllocationOracle {
   std::vector<Sync> syncs_;
   std::vector<Commit> commits_;
   std::size_t acked_ = 0;
+  std::size_t current_ = 0;  // what the running file builds on: the last commit, unless it was opened with an older one
   std::uint64_t synced_since_ = 0;  // when the last acknowledged sync began
 };
 

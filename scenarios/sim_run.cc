@@ -206,6 +206,8 @@ SimRun::FoundMap SimRun::find_map(const sim::Media& media, std::uint64_t length)
 }
 
 std::size_t SimRun::durable_commit() {
+  // Both slots may be hit. The engine cannot know, so it does not owe what follows from that.
+  if (slots_hit_) return allocation_[0].last_commit();
   const sim::FileState* file = page_file(worlds_[0]->disk);
   const FoundMap found = find_map(file->durable, file->durable_length);
   const auto index = found.map != nullptr ? allocation_[0].commit_of(found.superblock) : std::nullopt;
@@ -236,8 +238,15 @@ void SimRun::fault_injected(std::uint32_t index, const InjectedFault& fault) {
     case FaultKind::short_transfer:
     case FaultKind::transient_error:
       break;
-    default:
-      return;  // hits the medium, not a caller
+    default: {  // hits the medium, not a caller
+      const auto in_slot = [&](std::uint64_t offset) {
+        return std::ranges::any_of(kSuperblockOffsets, [&](std::uint64_t slot) {
+          return offset < slot + page_.size() && slot < offset + fault.size;
+        });
+      };
+      slots_hit_ |= in_slot(fault.offset) || (fault.kind == FaultKind::misdirected_write && in_slot(fault.intended));
+      return;
+    }
   }
   if (operation_faults_.size() <= fault.fiber) operation_faults_.resize(fault.fiber + 1u);
   operation_faults_[fault.fiber].push_back(index);
