@@ -131,7 +131,7 @@ Result<LegacyAllocation> LegacyChain::walk(PageFile& file, const StatePayload& s
 
 Result<LegacyAllocation> read_legacy_allocation(PageFile& file) noexcept {
   // A file with a superblock keeps page 0 for itself; a headerless one keeps none.
-  if (file.is_reserved(kStatePage)) return failure(PageError{.code = ErrorCode::unsupported});
+  if (file.is_reserved(kStatePage)) return failure(PageError{.code = ErrorCode::no_allocation});
   auto page = AlignedBuffer::allocate(file.page_size().bytes(),
                                       std::max<std::size_t>(AlignedBuffer::kAlignment, file.limits().memory_align));
   if (!page) return failure(page.error());

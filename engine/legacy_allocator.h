@@ -76,8 +76,7 @@ class LegacyAllocation {
 /// says that page 0 and every free page verify, and that the chain visits as many pages as page 0 says, each once.
 ///
 /// Errors:
-///   - unsupported: the file has a superblock, and its allocation is another one
-///   - no_allocation: page 0 is sound, and not a 1.x allocator's
+///   - no_allocation: page 0 is sound, and not a 1.x allocator's; or the file has a superblock
 ///   - unknown_format: the state is of a version that this library does not know; `actual`
 ///   - allocation_damaged: a page says what cannot be, and the error is about that page. Of page 0: a high water of 0
 ///     or past the last page that a file can have, or more free pages than there are pages. Of page 0 or a free page: a

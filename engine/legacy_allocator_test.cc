@@ -240,11 +240,11 @@ TEST_P(LegacyAllocatorTest, it_moves) {
 
 // No state of this kind.
 
-TEST_P(LegacyAllocatorTest, a_file_with_a_superblock_is_unsupported) {
+TEST_P(LegacyAllocatorTest, a_file_with_a_superblock_has_none) {
   const auto file = created();
   const auto allocation = read_legacy_allocation(*file);
   ASSERT_FALSE(allocation);
-  EXPECT_EQ(allocation.error().code, ErrorCode::unsupported);
+  EXPECT_EQ(allocation.error().code, ErrorCode::no_allocation);
 }
 
 TEST_P(LegacyAllocatorTest, a_file_without_allocator) {

@@ -67,7 +67,7 @@ PageAllocator::PageAllocator(std::unique_ptr<Impl> impl) noexcept : impl_(std::m
 
 Result<std::unique_ptr<PageAllocator>> PageAllocator::open(PageFile& file,
                                                            const PageAllocatorOptions& options) noexcept {
-  if (file.generation() == 0) return failure(PageError{.code = ErrorCode::unsupported});
+  if (file.generation() == 0) return failure(PageError{.code = ErrorCode::no_allocation});
   return open(file.allocation_store(), options);
 }
 

@@ -59,7 +59,8 @@ struct StoreAllocator;
 
 /// How to open a PageAllocator.
 struct PageAllocatorOptions {
-  /// No page from here on is given out; as many as the file format can express when there is none.
+  /// No page from here on is given out; as many as the file format can express when there is none. Pages from there on
+  /// that were given out before stay allocated until they are freed.
   std::optional<PageId> end{};
   /// Whether a freed page may be given out before the sync that makes its being free durable. Only with a log that
   /// restores what the page held; see the head of this file.
@@ -76,19 +77,21 @@ class PageAllocator {
  public:
   /// The allocator of `file`, which must outlive it and has one at a time. A file without an allocation map gets one
   /// with the first sync; in it nothing is allocated, whatever pages it has. Errors: allocation_damaged when the root
-  /// does not verify; those of reading it; unsupported for a headerless file; out_of_memory.
+  /// does not verify; those of reading it; no_allocation for a headerless file; out_of_memory.
   [[nodiscard]] static Result<std::unique_ptr<PageAllocator>> open(PageFile& file,
                                                                    const PageAllocatorOptions& options = {}) noexcept;
   ~PageAllocator();
   PageAllocator(const PageAllocator&) = delete;
   PageAllocator& operator=(const PageAllocator&) = delete;
 
-  /// A page that nobody has. One that was freed where there is one, else one past all others. What stands in it is
-  /// undefined (BufferPool::new_page does not read it). Errors: no_free_page when there is none before `end`; poisoned;
-  /// read_only; allocation_damaged and io_error only when what is left cannot be read; out_of_memory.
+  /// A page that nobody has. A task takes up a group of 256 pages, and then another: one in which some were freed where
+  /// there is one, else the one past all others; `high_water` may so grow by 255 more than needed. What stands in the
+  /// page is undefined (BufferPool::new_page does not read it). Errors: no_free_page when there is none before `end`;
+  /// poisoned; read_only; allocation_damaged and io_error only when what is left cannot be read; out_of_memory.
   [[nodiscard]] Result<PageId> allocate() noexcept;
 
-  /// The same, as near to `hint` as the region of `hint` allows; anywhere when it is full, or cannot be read.
+  /// The same, as near to `hint` as its region allows. Anywhere when that is full or cannot be read, or when `hint`
+  /// lies past every group of 256 pages that was ever taken up.
   [[nodiscard]] Result<PageId> allocate_near(PageId hint) noexcept;
 
   /// `count` (at least 1) pages with consecutive numbers, of which the first is returned. No run crosses into another
@@ -104,7 +107,8 @@ class PageAllocator {
   /// cannot be read; out_of_memory.
   [[nodiscard]] Result<void> free(PageId id) noexcept;
 
-  /// Whether page `id` is allocated; false for a reserved page. Errors: those of reading the map.
+  /// Whether page `id` is allocated; false for a reserved page, and for one that no file can have. Errors: those of
+  /// reading the map.
   [[nodiscard]] Result<bool> is_allocated(PageId id) noexcept;
 
   /// The first allocated page from `from` on; none when there is no more. Errors: those of reading the map, of which
@@ -126,8 +130,8 @@ class PageAllocator {
   /// is cut there (not below the map's own first pages). Pages that are freed wait for nothing: they are part of what
   /// is given back. Safe against crashes at any point: the file is cut once nothing durable refers to what goes. When
   /// others extend the file at the same moment it is not cut, and this is Ok. While it runs, trailing free pages are
-  /// not given out, and after an error not before a sync succeeds. Errors: as sync; those of cutting the file, or of
-  /// reading the map, and then the sync may have been done.
+  /// not given out, and after an error not before a sync succeeds, which may then cut the file, too. Errors: as sync;
+  /// those of cutting the file, or of reading the map, and then the sync may have been done.
   [[nodiscard]] Result<void> shrink_to_fit() noexcept;
 
   /// Operations that a sync covers together or not at all: those between construction and destruction. While one is

@@ -156,7 +156,10 @@ Result<void> PageFile::State::sync() noexcept {
 
 Result<void> PageFile::State::store(SlotWriter& writer, Superblock next) noexcept {
   // Never a number that an attempt already used: what that one wrote may stand in a slot.
-  if (++next.generation == 0) return failure(PageError{.code = ErrorCode::superblock_damaged});
+  const std::uint64_t more = begins_with(next.generation + 1) == start ? 1 : 2;
+  if (next.generation > std::numeric_limits<std::uint64_t>::max() - more)
+    return failure(PageError{.code = ErrorCode::superblock_damaged});
+  next.generation += more;
   attempted = next;
   settled = false;
   if (const auto done = writer.commit(next, start, [&] { return sync(); }); !done) return done;

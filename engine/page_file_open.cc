@@ -86,6 +86,7 @@ Result<Superblock> lay_out(IoBackend& backend, IoFile& file, Scheduler& schedule
   const int error = retry_interrupted(scheduler, [&] { return backend.sync_directory(path); });
   if (error != 0) return failure(open_failure(error));
   superblock.generation = kGenerationMade;
+  start = begins_with(kGenerationMade);
   if (const auto done = writer->commit(superblock, start, barrier); !done) return failure(done.error());
   return superblock;
 }
@@ -258,6 +259,8 @@ Result<std::unique_ptr<PageFile>> PageFile::State::finish(Scheduler& scheduler, 
     state->id = shape.superblock->file_id;
     state->tag = file_tag(state->id);
     state->attempted = *shape.superblock;
+    // Where both slots show this generation, the one written last may do so from a cache only.
+    state->start = other(begins_with(shape.superblock->generation));
     state->generation = shape.superblock->generation;
     state->redo_from = shape.superblock->redo_from.value;
     state->wanted_redo_from = shape.superblock->redo_from.value;

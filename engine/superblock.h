@@ -68,7 +68,7 @@ struct AllocationRoot {
 struct Superblock {
   PageSize page_size{};          ///< bytes in a page
   FileId file_id{};              ///< identity of the file
-  std::uint64_t generation = 0;  ///< grows with each attempt of a commit
+  std::uint64_t generation = 0;  ///< grows with each attempt of a commit, and says where it began: begins_with
   Lsn redo_from{};               ///< LSN from which recovery reads the log; 0: from its beginning
   AllocationRoot allocation{};   ///< root of the allocation map, as it stands: unverified
 };
@@ -86,6 +86,14 @@ enum class SuperblockSlot : std::uint8_t {
 /// The other slot.
 [[nodiscard]] constexpr SuperblockSlot other(SuperblockSlot slot) noexcept {
   return slot == SuperblockSlot::first ? SuperblockSlot::twin : SuperblockSlot::first;
+}
+
+/// The slot that a commit of `generation` writes first. Generation 0 is an exception: it begins with the first slot.
+///
+/// Who finds a generation in both slots knows from this which one was made durable before the other was written, and
+/// leaves that one alone until the other is known to be durable too.
+[[nodiscard]] constexpr SuperblockSlot begins_with(std::uint64_t generation) noexcept {
+  return generation % 2 != 0 ? SuperblockSlot::first : SuperblockSlot::twin;
 }
 
 /// First byte of `slot` in the file.

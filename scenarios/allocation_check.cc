@@ -89,7 +89,11 @@ std::unique_ptr<AllocatorSubject> verify_allocation(Branch& branch, Subject& fil
   if (found.map == nullptr) return nullptr;  // an interrupted create
   const ReferenceAllocation map = *found.map;
   if (depth != 0) {
-    Verdict verdict = run.allocation(depth - 1).judge_found(found.superblock, map, run.damaging());
+    run.allocation(depth).opened();
+    std::size_t level = depth - 1;
+    Verdict verdict = run.allocation(level).judge_found(found.superblock, map, run.damaging());
+    while (verdict.kind == Verdict::Kind::broken && !run.allocation(level).is_open())
+      verdict = run.allocation(--level).judge_found(found.superblock, map, run.damaging());
     // Damage to the newer slot of what an earlier crash left can bring back a commit from before that crash.
     if (depth > 1 && run.damaging() && run.allocation(depth - 2).commit_of(found.superblock))
       verdict = {Verdict::Kind::excused, {}, {}};

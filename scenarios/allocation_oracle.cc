@@ -23,6 +23,7 @@ void AllocationOracle::restart(const ReferenceSuperblock& root, const ReferenceA
   commits_.clear();
   commits_.push_back(commit(root, map));
   base_ = owned_ = commits_.back().pages;
+  open_ = false;
   acked_ = current_ = 0;
   synced_since_ = 0;
 }

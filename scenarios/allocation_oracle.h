@@ -26,12 +26,19 @@ namespace pagedb::scenarios {
 
 class AllocationOracle {
  public:
-  explicit AllocationOracle(std::uint32_t page_bytes) : geometry_(page_bytes) { restart({}, {}); }
+  explicit AllocationOracle(std::uint32_t page_bytes) : geometry_(page_bytes) {
+    restart({}, {});
+    open_ = true;
+  }
 
   [[nodiscard]] const ReferenceGeometry& geometry() const noexcept { return geometry_; }
 
   /// Begins again, with one commit: `root` (its allocation fields), and the map it refers to.
   void restart(const ReferenceSuperblock& root, const ReferenceAllocation& map);
+  /// A recovery's: the file was opened. That made what it found durable. Before, a crash may undo it: opening writes both
+  /// slots, and what the crash leaves of a slot may be damaged, or whole again where only its end was torn before.
+  void opened() noexcept { open_ = true; }
+  [[nodiscard]] bool is_open() const noexcept { return open_; }
 
   // What the workload does. Names of operations under way are numbers.
 
@@ -84,7 +91,10 @@ class AllocationOracle {
   [[nodiscard]] Verdict judge_found(const ReferenceSuperblock& superblock, const ReferenceAllocation& map,
                                     bool damaging) const;
   /// Identity of what must survive.
-  [[nodiscard]] sim::StateHash obligations() const noexcept { return sim::hash_term(0xA110Cu, acked_, 1); }
+  [[nodiscard]] sim::StateHash obligations(std::size_t level) const noexcept {
+    const Commit& commit = commits_[acked_];
+    return sim::hash_term((0xA110C + level) << 1 | open_, commit.root_generation, commit.root_crc32c);
+  }
 
  private:
   static constexpr std::uint64_t kOpen = ~std::uint64_t{0};
@@ -125,6 +135,7 @@ class AllocationOracle {
   std::vector<Period> changes_;
   std::vector<Sync> syncs_;
   std::vector<Commit> commits_;
+  bool open_ = false;
   std::size_t acked_ = 0;
   std::size_t current_ = 0;  // what the running file builds on: the last commit, unless it was opened with an older one
   std::uint64_t synced_since_ = 0;  // when the last acknowledged sync began

@@ -43,8 +43,8 @@ class ReferenceGeometry {
   [[nodiscard]] std::uint64_t region_pages() const noexcept { return covers_[0]; }
   [[nodiscard]] std::uint64_t children() const noexcept { return page_bytes_ / 32; }
   [[nodiscard]] unsigned highest_level() const noexcept { return highest_; }
-  /// Pages in 2^63 bytes: no high water is above it.
-  [[nodiscard]] std::uint64_t page_limit() const noexcept { return (std::uint64_t{1} << 63) / page_bytes_; }
+  /// The first page that no file can have: no high water is above it.
+  [[nodiscard]] std::uint64_t page_limit() const noexcept { return (std::uint64_t{1} << 63) / page_bytes_ - 1; }
   /// The page of the second superblock.
   [[nodiscard]] std::uint64_t twin() const noexcept { return (std::uint64_t{1} << 20) / page_bytes_; }
   /// Pages that a node of `level`, at most the highest, covers: node i those from i times as many on.

@@ -34,7 +34,7 @@ TEST(ReferenceGeometry, IsTheTableOfTheFormat) {
   }
   for (std::uint32_t size = 4096; size <= 1u << 20; size *= 2) {
     const ReferenceGeometry is(size);
-    EXPECT_EQ(is.page_limit() * size, std::uint64_t{1} << 63);
+    EXPECT_EQ((is.page_limit() + 1) * size, std::uint64_t{1} << 63);
     EXPECT_EQ(is.twin() * size, std::uint64_t{1} << 20);
     EXPECT_FALSE(is.home_at(is.page_limit() + 1));
     EXPECT_FALSE(is.home_at(~std::uint64_t{0}));
@@ -205,7 +205,7 @@ TEST(ReferenceAllocation, ReadsTheHighestLevelAndTheLastPageThatThereIs) {
   for (const std::uint32_t size : {4096u, 16384u, 1u << 20}) {
     HandMap map;
     map.size = size;
-    map.high_water = (std::uint64_t{1} << 63) / size;
+    map.high_water = (std::uint64_t{1} << 63) / size - 1;
     map.allocated = {100, map.high_water - 1};
     const unsigned highest = ReferenceGeometry(size).highest_level();
     const ReferenceAllocation found = map.make(highest).read();

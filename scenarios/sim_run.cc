@@ -421,7 +421,10 @@ void SimRun::recover(World& world, const sim::SimDisk& origin, sim::Span& span) 
   }
   sim::StateHash state = world.disk.durable_hash();
   state ^= oracle_.obligations();
-  if (plan_.allocator) state ^= allocation_[world.depth() - 1u].obligations();
+  for (std::size_t level = world.depth(); plan_.allocator && level-- > 0;) {
+    state ^= allocation_[level].obligations(level);
+    if (allocation_[level].is_open()) break;  // what it found counts, and nothing from before
+  }
   trace.add({.kind = EventKind::crash, .depth = world.depth(), .a = branch_, .b = state.low});
   if (!seen_.insert(state)) {
     ++counters.recoveries_repeated;

@@ -103,7 +103,7 @@ struct PageFile::State {
   SyncGate commit_gate;
   sync::Atomic<std::uint64_t> wanted_redo_from{0};  // the highest that anybody asked for
   Superblock attempted{};                           // what the last attempt wrote, or may have written; the gate's
-  SuperblockSlot start = SuperblockSlot::first;     // the slot that the next attempt begins with; the gate's
+  SuperblockSlot start = SuperblockSlot::first;     // the slot that the next attempt has to begin with; the gate's
   // Whether this opener knows `attempted` to be durable in both slots; the gate's. Until then what an older superblock
   // refers to must stay.
   bool settled = false;

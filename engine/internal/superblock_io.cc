@@ -86,7 +86,6 @@ Result<void> SlotWriter::commit(const Superblock& superblock, SuperblockSlot& st
     start = slot;
     if (const auto written = write(superblock, slot, barrier); !written) return written;
   }
-  start = SuperblockSlot::first;
   return {};
 }
 

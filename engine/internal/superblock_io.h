@@ -49,8 +49,9 @@ class SlotWriter {
 
   /// Commits `superblock`: barrier (for what it refers to), the slot `start`, barrier, the other slot, barrier. Ok:
   /// durable in both slots, so that the loss of either one later cannot bring back what was before; `start` is then the
-  /// first slot. An error: either superblock may be found at the next open, the old one or the new one; `start` is then
-  /// where the next commit has to begin, the slot in which anything may stand, because the other one is sound.
+  /// slot that was written last. An error: either superblock may be found at the next open, the old one or the new one;
+  /// `start` is then where the next commit has to begin, the slot in which anything may stand, because the other one is
+  /// sound.
   [[nodiscard]] Result<void> commit(const Superblock& superblock, SuperblockSlot& start, Barrier barrier) noexcept;
 
  private:
