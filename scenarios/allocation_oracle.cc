@@ -210,6 +210,17 @@ std::optional<std::size_t> AllocationOracle::commit_of(const ReferenceSuperblock
   return std::nullopt;
 }
 
+Verdict AllocationOracle::judge_current(const ReferenceAllocation& map) const {
+  if (!map.sound()) {
+    return broken(
+        fmt::format("the map does not verify: page {}: {}", map.damaged.front().page, map.damaged.front().what));
+  }
+  const PageSet found(map.allocated);
+  auto differs = compare(found, synced_since_);
+  if (!differs) differs = compare_changes(found, synced_since_);
+  return differs ? broken("the reopened file " + *differs) : Verdict{};
+}
+
 Verdict AllocationOracle::judge_found(const ReferenceSuperblock& superblock, const ReferenceAllocation& map,
                                       bool damaging) const {
   const auto index = commit_of(superblock);

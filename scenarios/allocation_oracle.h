@@ -35,8 +35,8 @@ class AllocationOracle {
 
   /// Begins again, with one commit: `root` (its allocation fields), and the map it refers to.
   void restart(const ReferenceSuperblock& root, const ReferenceAllocation& map);
-  /// A recovery's: the file was opened. That made what it found durable. Before, a crash may undo it: opening writes both
-  /// slots, and what the crash leaves of a slot may be damaged, or whole again where only its end was torn before.
+  /// A recovery's: the file was opened. That made what it found durable. Before, a crash may undo it: opening writes
+  /// both slots, and what the crash leaves of a slot may be damaged, or whole again where only its end was torn before.
   void opened() noexcept { open_ = true; }
   [[nodiscard]] bool is_open() const noexcept { return open_; }
 
@@ -90,6 +90,9 @@ class AllocationOracle {
   /// Judges what a crash left: the superblock that counts, and its map. `damaging`: media faults may have hit either.
   [[nodiscard]] Verdict judge_found(const ReferenceSuperblock& superblock, const ReferenceAllocation& map,
                                     bool damaging) const;
+  /// Judges the map of a file that was opened again, with nothing lost in between: it has what the last acknowledged
+  /// sync had to cover, and of what came after that anything.
+  [[nodiscard]] Verdict judge_current(const ReferenceAllocation& map) const;
   /// Identity of what must survive.
   [[nodiscard]] sim::StateHash obligations(std::size_t level) const noexcept {
     const Commit& commit = commits_[acked_];

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <fstream>
+#include <optional>
 
 #include "engine/aligned_buffer.h"
 #include "engine/check.h"
@@ -81,9 +83,33 @@ RunResult RealRun::finish() {
       const Result<PageHeader> read = (*opened)->read(oracle_.pages()[page], memory->span());
       judge_read(page, read ? nullptr : &read.error(), memory->span());
     }
+    opened->reset();
+    judge_map();
     ++result_.counters.recoveries_verified;
   }
   return std::move(result_);
+}
+
+void RealRun::judge_map() {
+  std::ifstream file(path_, std::ios::binary);
+  const auto read = [&](std::uint64_t offset, std::span<std::byte> to) {
+    file.clear();
+    file.seekg(static_cast<std::streamoff>(offset));
+    return static_cast<bool>(file.read(reinterpret_cast<char*>(to.data()), static_cast<std::streamsize>(to.size())));
+  };
+  std::vector<std::byte> page(oracle_.page_size().bytes());
+  std::optional<ReferenceSuperblock> newest;
+  for (const std::uint64_t offset : kSuperblockOffsets) {
+    const auto found = read(offset, page) ? decode_superblock_page(page, offset) : std::nullopt;
+    if (found && (!newest || found->generation > newest->generation)) newest = found;
+  }
+  if (!newest) return violation(Invariant::durability, "the closed file has no superblock");
+  AllocationReader reader;
+  const ReferenceAllocation& map = reader.read(*newest, [&](std::uint64_t id, std::span<std::byte> to) {
+    return read(id * to.size(), to) ? PageRead::ok : PageRead::past_end;
+  });
+  const Verdict verdict = allocation_.judge_current(map);
+  if (verdict.kind == Verdict::Kind::broken) violation(verdict.invariant, verdict.message);
 }
 
 }  // namespace pagedb::scenarios

@@ -43,11 +43,13 @@ class RealRun final : public Host {
   void violation(Invariant invariant, const std::string& message) override;
   bool over() override { return !result_.violations.empty(); }
 
-  /// Opens the page file again, reads every page, and gives the result.
+  /// Opens the page file again, reads every page and the allocation map, and gives the result.
   [[nodiscard]] RunResult finish();
 
  private:
   void failed(std::string_view what, const PageError* error);
+  /// Reads the allocation map of the closed file, past the engine, and judges it.
+  void judge_map();
 
   RealRequest request_;
   std::string scenario_;

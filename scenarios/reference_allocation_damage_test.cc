@@ -164,7 +164,8 @@ TEST(ReferenceAllocation, NoticesEntriesThatCannotBe) {
     broken(level, "an entry with more used than pages", 8, (level == 1 ? 16384 : 128 * 16384) + 1);
     broken(level, "an entry with more used than pages", 8, ~std::uint64_t{0});
     broken(level, "not zero where zeros belong", 16, std::uint64_t{1} << 32);
-    broken(level, "used: not the sum of the entries", 8, 0);
+    broken(level, "used: not the sum of the entries", 8, 2);
+    broken(level, "an entry for a child below which nothing is allocated", 8, 0);
   }
   // Of a child that there is not.
   broken(1, "an entry without generation", 2 * 24 + 8, 1);
@@ -186,7 +187,7 @@ TEST(ReferenceAllocation, NoticesARootThatIsNone) {
     const ReferenceAllocation found = map.read();
     const auto damage = only_damage(found);
     return damage.what == "no home of a root of that generation" && damage.page == page && !found.is_known(100) &&
-           damage.pages == PageRange{0, std::uint64_t{1} << 51};
+           damage.pages == PageRange{0, (std::uint64_t{1} << 51) - 1};
   };
   EXPECT_TRUE(refused(0, 7, 0)) << "a generation without a page";
   EXPECT_TRUE(refused(0, 0, 1)) << "a checksum without a page";

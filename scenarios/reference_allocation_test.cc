@@ -224,23 +224,6 @@ TEST(ReferenceAllocation, ToleratesLevelsAndNodesThatNobodyNeeds) {
   EXPECT_TRUE(map.make(0).read().sound());
   map.high_water = 0;
   EXPECT_TRUE(map.make(0).read().sound());
-  // An empty leaf that is still referred to.
-  map = three_levels();
-  map.changes[{0, 1}] = [](std::span<std::byte> page) {
-    put(page, 64, std::uint64_t{0});
-    put(page, 128 + 1, std::uint8_t{0});
-  };
-  map.changes[{1, 0}] = [](std::span<std::byte> page) {
-    put(page, 64, std::uint64_t{3});
-    put(page, 128 + 24 + 8, std::uint64_t{0});
-  };
-  map.changes[{2, 0}] = [](std::span<std::byte> page) {
-    put(page, 64, std::uint64_t{5});
-    put(page, 128 + 8, std::uint64_t{3});
-  };
-  const ReferenceAllocation found = map.make(2).read();
-  ASSERT_TRUE(found.sound()) << found.damaged.front().what;
-  EXPECT_EQ(found.nodes.size(), 7u);
   // Flags that this version does not know.
   map = one_leaf();
   map.changes[{0, 0}] = [](std::span<std::byte> page) { put(page, 6, std::uint16_t{0xfff3}); };

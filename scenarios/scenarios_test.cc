@@ -83,8 +83,9 @@ TEST(Scenarios, AreFoundByTheirNamesAndNothingElse) {
     EXPECT_TRUE(faults::find_profile(scenario->default_profile())) << scenario->default_profile();
   }
   const std::set<std::string_view> expected = {
-      "page_file_crash", "page_file_bitrot", "page_file_misaligned", "page_file_io_errors", "redo_recovery",
-      "pool_crash",      "pool_wal",         "pool_io_errors",       "pool_small"};
+      "page_file_crash",  "page_file_bitrot", "page_file_misaligned", "page_file_io_errors", "redo_recovery",
+      "pool_crash",       "pool_wal",         "pool_io_errors",       "pool_small",          "alloc_crash",
+      "alloc_pool_crash", "alloc_hostile",    "alloc_shrink",         "alloc_io_errors"};
   EXPECT_EQ(names, expected);
   for (const std::string_view unknown : {"", "page_file", "page_file_crash ", "PAGE_FILE_CRASH", "all"})
     EXPECT_EQ(find_scenario(unknown), nullptr) << unknown;
