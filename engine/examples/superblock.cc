@@ -14,8 +14,9 @@ int main() {
       .generation = 5,
       .allocation = pagedb::AllocationRoot{.page = {130}, .generation = 2, .crc32c = 0x1234}};  // where the map begins
 
-  // Both slots, as they would stand in a file.
-  for (const SuperblockSlot slot : {SuperblockSlot::first, other(SuperblockSlot::first)}) {
+  // Both slots, in the order in which a commit of this generation writes them.
+  const SuperblockSlot first = pagedb::begins_with(superblock.generation);
+  for (const SuperblockSlot slot : {first, other(first)}) {
     std::vector<std::byte> page(superblock.page_size.bytes());
     pagedb::encode_superblock(superblock, slot, page);
     std::printf("page %llu at byte %llu\n",
