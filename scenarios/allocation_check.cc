@@ -14,18 +14,6 @@ constexpr std::uint64_t kLookAtAll = 128;  // below this high water every page i
 constexpr std::uint32_t kDraws = 6;
 constexpr unsigned kAttempts = 16;  // while faults get in the way
 
-/// Pages before `end` that users can have.
-std::uint64_t usable_before(const ReferenceGeometry& geometry, std::uint64_t end) {
-  std::uint64_t reserved = 0;
-  for (std::uint64_t region = 0; region * geometry.region_pages() < end; ++region) {
-    const PageRange zone = geometry.zone(region);
-    reserved += std::min(zone.end, end) - std::min(zone.begin, end);
-  }
-  const std::uint64_t first_zone = geometry.zone(0).begin;  // before it: the superblocks, and what is beside them
-  for (std::uint64_t page = 0; page < std::min(end, first_zone); ++page) reserved += geometry.reserved(page);
-  return end - reserved;
-}
-
 /// Calls `ask` for the pages that tell most: all of a small map, else both ends of each range.
 template <class Ask>
 void for_telling_pages(const std::vector<PageRange>& allocated, std::uint64_t high_water, Ask&& ask) {
@@ -73,7 +61,7 @@ std::string compare(AllocatorSubject& allocator, const ReferenceAllocation& map,
   if (!wrong.empty()) return wrong;
   if (const std::uint64_t said = allocator.high_water().value; said != map.high_water)
     return fmt::format("high water is {}, says the medium, and the allocator says {}", map.high_water, said);
-  const std::uint64_t free = usable_before(geometry, map.high_water) - map.used;
+  const std::uint64_t free = geometry.usable({0, map.high_water}) - map.used;
   if (const std::uint64_t said = allocator.free_count(); said != free)
     return fmt::format("{} pages are free, says the medium, and the allocator says {}", free, said);
   return {};
@@ -180,7 +168,7 @@ void verify_quiet(Host& host, AllocatorSubject& allocator) {
   });
   if (!owned.empty() && owned.back().end > high_water)
     complain(fmt::format("page {} is in use, but high water is {}", owned.back().end - 1, high_water));
-  const std::uint64_t free = usable_before(oracle.geometry(), high_water) - oracle.owned().size();
+  const std::uint64_t free = oracle.geometry().usable({0, high_water}) - oracle.owned().size();
   if (const std::uint64_t said = allocator.free_count(); said != free)
     complain(fmt::format("{} pages are free, but free_count says {}", free, said));
 }

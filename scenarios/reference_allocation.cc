@@ -78,6 +78,18 @@ std::optional<ReferenceGeometry::Home> ReferenceGeometry::home_at(std::uint64_t 
   return Home{.level = level, .index = page / covers(level), .k = static_cast<unsigned>(place % 2)};
 }
 
+std::uint64_t ReferenceGeometry::usable(PageRange range) const noexcept {
+  const auto in_range = [&](PageRange kept) {
+    return std::min(std::max(kept.end, range.begin), range.end) -
+           std::min(std::max(kept.begin, range.begin), range.end);
+  };
+  std::uint64_t count = range.end - range.begin - in_range({0, 2}) - in_range({twin() - 1, twin() + 1});
+  if (twin() <= 2) count += in_range({twin() - 1, 2});  // the two overlap there
+  for (std::uint64_t region = range.begin / region_pages(); region * region_pages() < range.end; ++region)
+    count -= in_range(zone(region));
+  return count;
+}
+
 bool ReferenceGeometry::reserved(std::uint64_t page) const noexcept {
   const PageRange around = zone(page / region_pages());
   if (page >= around.begin && page < around.end) return true;
@@ -227,7 +239,12 @@ std::string_view AllocationReader::check_entries(const Expected& node, std::uint
     if (zero != 0) return refused("not zero where zeros belong");
     if (generation == 0) return refused("an entry without generation");
     if (child_used == 0) return refused("an entry for a child below which nothing is allocated");
-    if (child_used > each) return refused("an entry with more used than pages");
+    const std::uint64_t begin = first + child * each, end = std::min(begin + each, found_.high_water);
+    if (child_used > end - begin) return refused("an entry with more used than pages");
+    // Looked at closely only where it is nearly full.
+    const std::uint64_t regions = each / geometry_.region_pages();
+    if (end - begin - child_used < 64 * regions && child_used > geometry_.usable({begin, end}))
+      return refused("an entry with more used than pages");
     sum += child_used;
     pending_.push_back({.level = node.level - 1,
                         .crc = crc,

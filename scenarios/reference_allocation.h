@@ -58,6 +58,8 @@ class ReferenceGeometry {
   [[nodiscard]] std::optional<Home> home_at(std::uint64_t page) const noexcept;
   /// Whether `page` is never given out once there is a map.
   [[nodiscard]] bool reserved(std::uint64_t page) const noexcept;
+  /// How many pages of `range` are not. Takes time for each region in it.
+  [[nodiscard]] std::uint64_t usable(PageRange range) const noexcept;
 
  private:
   std::uint32_t page_bytes_;

@@ -132,7 +132,7 @@ TEST(ReferenceAllocation, NoticesWhatIsPastHighWater) {
   map.high_water -= 1;
   expect_contained(map.make(2), 0, 128, "a page past high water is allocated");
   map.high_water = 128 * 16384 + 1;
-  expect_contained(map.make(2), 0, 128, "a page past high water is allocated");
+  expect_contained(map.make(2), 2, 0, "an entry with more used than pages");
   map.high_water = 128 * 16384;
   expect_contained(map.make(2), 2, 0, "an entry past high water");
   map.allocated.erase(map.allocated.lower_bound(map.high_water), map.allocated.end());
@@ -162,6 +162,9 @@ TEST(ReferenceAllocation, NoticesEntriesThatCannotBe) {
     broken(level, "an entry without generation", 0, 0);
     broken(level, "an entry without generation", 24, 0);
     broken(level, "an entry with more used than pages", 8, (level == 1 ? 16384 : 128 * 16384) + 1);
+    // The first region keeps 33 of its pages: 0, 1, the twin, the one beside it, and a zone of 29.
+    broken(level, "an entry with more used than pages", 8,
+           (level == 1 ? 16384 : 128 * 16384) - 33 - (level == 1 ? 0 : 127 * 5) + 1);
     broken(level, "an entry with more used than pages", 8, ~std::uint64_t{0});
     broken(level, "not zero where zeros belong", 16, std::uint64_t{1} << 32);
     broken(level, "used: not the sum of the entries", 8, 2);

@@ -105,6 +105,27 @@ TEST(ReferenceGeometry, ReservesNothingElse) {
   }
 }
 
+TEST(ReferenceGeometry, CountsWhatUsersCanHave) {
+  for (std::uint32_t size = 4096; size <= 1u << 20; size *= 2) {
+    const ReferenceGeometry is(size);
+    const std::uint64_t region = is.region_pages();
+    for (const PageRange range : {PageRange{0, 0},
+                                  {0, 1},
+                                  {0, 2},
+                                  {1, 300},
+                                  {200, 260},
+                                  {250, 700},
+                                  {region - 3, region + 3},
+                                  {region + 2, region + 40},
+                                  {2 * region, 2 * region + 1}}) {
+      std::uint64_t count = 0;
+      for (std::uint64_t page = range.begin; page < range.end; ++page) count += !is.reserved(page);
+      EXPECT_EQ(is.usable(range), count) << range.begin << ".." << range.end << " of " << size;
+    }
+    EXPECT_EQ(is.usable({0, 3 * region}) - is.usable({0, region}), is.usable({region, 3 * region}));
+  }
+}
+
 TEST(ReferenceAllocation, IsEmptyWithoutARoot) {
   HandMap map;
   map.superblock.page_size = 4096;
