@@ -59,8 +59,9 @@ ReferenceGeometry::ReferenceGeometry(std::uint32_t page_bytes) noexcept : page_b
 
 PageRange ReferenceGeometry::zone(std::uint64_t region) const noexcept {
   const std::uint64_t begin = region == 0 ? twin() + 1 : region * region_pages();
-  unsigned m = 0;  // the highest level of which a node begins here
-  for (std::uint64_t left = region; m < highest_ && left % children() == 0; left /= children()) ++m;
+  // The highest level of which a node begins here: children() is a power of two.
+  const auto divides = static_cast<unsigned>(std::countr_zero(region) / std::countr_zero(children()));
+  const unsigned m = region == 0 ? highest_ : std::min(highest_, divides);
   return {begin, begin + 4 * (m + 1) + 1};  // with the guard behind the last home
 }
 
