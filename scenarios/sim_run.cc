@@ -10,6 +10,7 @@
 #include "engine/check.h"
 #include "scenarios/memory_meter.h"
 #include "scenarios/reference_page.h"
+#include "scenarios/sim_world.h"
 #include "sim/sanitizer.h"
 
 namespace pagedb::scenarios {
@@ -21,10 +22,9 @@ using sim::EventKind;
 
 namespace {
 
-enum SpanKind : std::uint32_t { kScheduler = 101, kDisk, kBranch, kNested, kWorkload };
+enum SpanKind : std::uint32_t { kBranch = 103, kWorkload = 105 };  // sim_world.h has 101, 102 and 104
 
-constexpr std::size_t kViolationsMax = 8;        // a broken engine breaks on every page; the first few tell
-constexpr std::uint32_t kNestedBoundaries = 32;  // range that the nested crash is drawn from
+constexpr std::size_t kViolationsMax = 8;  // a broken engine breaks on every page; the first few tell
 std::string_view text(sim::Stall stall) {
   return stall == sim::Stall::deadlock ? "nothing can wake it" : "too many steps or too much time";
 }
@@ -32,91 +32,6 @@ std::string_view text(sim::Stall stall) {
 constexpr std::uint64_t kCreateBytes = 2u << 20;  // what a page file holds besides pages, rounded up
 
 }  // namespace
-
-/// Scheduler, disk, ledger and memory of one level: the trunk, a recovery, a nested recovery.
-class SimRun::World final : public sim::DiskObserver {
- public:
-  World(SimRun& run, std::uint8_t depth) : run_(run), depth_(depth) {}
-
-  void start(const sim::Span& span, const faults::FaultPlan* faults, std::uint64_t first_record) {
-    arena.clear();
-    ledger.clear();
-    span_ = span;
-    stall = sim::Stall::none;
-    wrote_ = false;
-    boundaries_ = 0;
-    const sim::SimLimits limits{.steps_max = depth_ == 0 ? 2'000'000u : 200'000u, .time_max = std::chrono::minutes(10)};
-    scheduler = std::make_unique<sim::SimScheduler>(*run_.request_.choices, sim::Span(span, kScheduler, 0),
-                                                    *run_.request_.trace, run_.stacks_, limits, depth_);
-    scheduler->on_stall([this](sim::Stall why) {
-      stall = why;
-      disk.seal();
-    });
-    sim::DiskObserver* observer = this;
-    if (depth_ == 0) observer = &run_;
-    disk.reset({.scheduler = scheduler.get(),
-                .choices = run_.request_.choices,
-                .trace = run_.request_.trace,
-                .profile = run_.request_.profile,
-                .plan = faults,
-                .faulty_path = run_.path_,
-                .ledger = &ledger,
-                .arena = &arena,
-                .observer = observer,
-                .span = sim::Span(span, kDisk, 0),
-                .depth = depth_,
-                .first_record = first_record});
-  }
-
-  /// Memory to read all pages into, and a batch that does it.
-  void make_batch(const Oracle& oracle) {
-    if (!batch.empty()) return;
-    const std::size_t size = oracle.page_size().bytes();
-    auto made = AlignedBuffer::allocate(size * oracle.pages().size());
-    PAGEDB_CHECK(made.has_value(), "the harness needs memory for every page");
-    memory = std::move(*made);
-    for (std::size_t i = 0; i < oracle.pages().size(); ++i) {
-      batch.push_back({.id = oracle.pages()[i], .page = memory.span().subspan(i * size, size)});
-    }
-  }
-
-  void write_submitted(sim::WriteRecord& record) override {
-    if (disk.files()[record.file - 1]->path == run_.path_) {
-      run_.report(run_.oracle_.submitted(record, true));
-      run_.note_commit(depth_, record, disk);
-    }
-    if (!wrote_ && depth_ < 2)
-      nested_at_ = run_.request_.choices->draw(span_, sim::Site::nested_boundary, kNestedBoundaries);
-    wrote_ = true;
-  }
-  void write_memory_changed(const sim::WriteRecord& record) override { run_.write_memory_changed(record); }
-  void boundary() override {
-    // A recovery that only reads leaves what it found: crashing it gives no new state.
-    if (!wrote_ || depth_ >= 2 || boundaries_++ != nested_at_) return;
-    sim::Span span(span_, kNested, 0);
-    run_.recover(*run_.worlds_[depth_ + 1u], disk, span);
-  }
-
-  faults::Ledger ledger;
-  sim::Arena arena;
-  sim::SimDisk disk;
-  std::unique_ptr<sim::SimScheduler> scheduler;
-  sim::Media image;  // what the crash left of the page file; the disk's own layers lie on it
-  sim::Stall stall = sim::Stall::none;
-  AlignedBuffer memory;
-  std::vector<PageIo> batch;
-  std::vector<Outcome> outcomes;
-
-  [[nodiscard]] std::uint8_t depth() const noexcept { return depth_; }
-  [[nodiscard]] sim::Span& span() noexcept { return span_; }
-
- private:
-  SimRun& run_;
-  std::uint8_t depth_;
-  sim::Span span_;
-  bool wrote_ = false;
-  std::uint32_t boundaries_ = 0, nested_at_ = 0;
-};
 
 SimRun::SimRun(const RunRequest& request, std::string_view scenario, SimPlan plan)
     : request_(request),
@@ -164,61 +79,6 @@ void SimRun::write_submitted(sim::WriteRecord& record) {
   if (worlds_[0]->disk.files()[record.file - 1]->path != path_) return;
   report(oracle_.submitted(record, false));
   note_commit(0, record, worlds_[0]->disk);
-}
-
-const ReferenceAllocation& SimRun::read_map(const ReferenceSuperblock& superblock, const sim::Media& media,
-                                            std::uint64_t length) {
-  return map_reader_.read(superblock, [&](std::uint64_t id, std::span<std::byte> to) {
-    if (id >= length / to.size()) return PageRead::past_end;
-    std::uint64_t bad_sector = 0;
-    return media.read(id * to.size(), to, bad_sector) ? PageRead::ok : PageRead::unreadable;
-  });
-}
-
-void SimRun::note_commit(std::size_t depth, const sim::WriteRecord& record, const sim::SimDisk& disk) {
-  if (!plan_.allocator || (record.intended != kSuperblockOffsets[0] && record.intended != kSuperblockOffsets[1]))
-    return;
-  // A piece of one, before a short transfer, says all there is to say: the rest of a superblock is zero.
-  std::copy_n(record.bytes, record.size, page_.begin());
-  std::fill(page_.begin() + static_cast<std::ptrdiff_t>(record.size), page_.end(), std::byte{0});
-  const auto superblock = decode_superblock_page(page_, record.intended);
-  if (!superblock || !allocation_[depth].is_new(*superblock)) return;
-  const sim::FileState* file = page_file(disk);
-  const ReferenceAllocation& map = read_map(*superblock, file->current, file->length);
-  // Damage that hit a node between its writing and now is for those to find who read it.
-  if (damaging_ && !map.sound()) {
-    allocation_[depth].submitted_unseen(*superblock);
-  } else {
-    report(allocation_[depth].submitted(*superblock, map));
-  }
-}
-
-SimRun::FoundMap SimRun::find_map(const sim::Media& media, std::uint64_t length) {
-  std::optional<ReferenceSuperblock> newest;
-  std::uint64_t bad_sector = 0;
-  for (const std::uint64_t offset : kSuperblockOffsets) {
-    if (offset + page_.size() > length || !media.read(offset, page_, bad_sector)) continue;
-    const auto superblock = decode_superblock_page(page_, offset);
-    if (superblock && (!newest || superblock->generation > newest->generation)) newest = superblock;
-  }
-  if (!newest) return {};
-  return {*newest, &read_map(*newest, media, length)};
-}
-
-std::size_t SimRun::durable_commit() {
-  // Both slots may be hit. The engine cannot know, so it does not owe what follows from that.
-  if (slots_hit_) return allocation_[0].last_commit();
-  const sim::FileState* file = page_file(worlds_[0]->disk);
-  const FoundMap found = find_map(file->durable, file->durable_length);
-  const auto index = found.map != nullptr ? allocation_[0].commit_of(found.superblock) : std::nullopt;
-  return index.value_or(allocation_[0].acknowledged());
-}
-
-void SimRun::judge_reopened_map() {
-  if (over()) return;
-  const sim::FileState* file = page_file(worlds_[0]->disk);
-  const FoundMap found = find_map(file->current, file->length);
-  if (found.map != nullptr) report(allocation_[0].reopened(found.superblock, *found.map));
 }
 
 void SimRun::write_memory_changed(const sim::WriteRecord& record) {

@@ -125,7 +125,7 @@ class SimRun final : public Host, public sim::DiskObserver {
   AllocationReader map_reader_;
   std::vector<std::byte> page_;  // to read superblocks into
   bool damaging_ = false;
-  bool slots_hit_ = false;  // a fault on the medium hit a superblock
+  bool slots_hit_ = false;                                    // a fault on the medium hit a superblock
   std::vector<std::vector<std::uint32_t>> operation_faults_;  // by fiber: faults injected since its operation began
   std::vector<std::pair<std::uint32_t, Time>> told_;          // faults that some caller was told of, and when
   StateSet seen_;

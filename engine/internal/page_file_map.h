@@ -20,10 +20,10 @@ class PageFileMap final : public AllocationStore {
   [[nodiscard]] AllocationRoot root() const noexcept override;
   void attach(CommitParticipant& participant) noexcept override;
   void detach() noexcept override;
-  Result<PageHeader> read_node(PageId id, std::span<std::byte> page) noexcept override;
-  Result<void> write_nodes(std::span<PageIo> batch) noexcept override;
-  Result<void> commit() noexcept override;
-  Result<void> cut(std::uint64_t pages) noexcept override;
+  [[nodiscard]] Result<PageHeader> read_node(PageId id, std::span<std::byte> page) noexcept override;
+  [[nodiscard]] Result<void> write_nodes(std::span<PageIo> batch) noexcept override;
+  [[nodiscard]] Result<void> commit() noexcept override;
+  [[nodiscard]] Result<void> cut(std::uint64_t pages) noexcept override;
 
  private:
   PageFile::State& file_;
