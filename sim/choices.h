@@ -6,8 +6,8 @@
 // with the thing it belongs to (a run, a fiber, an operation, an I/O, a crash), and its id follows from its parent's id
 // and its ordinal, so deleting one thing leaves the keys of the others alone. Zero is always the simplest outcome:
 // stop, no fault, same fiber, nothing lost. Sources: PrngChoices (campaigns), RecordingChoices and ReplayChoices (a log
-// of keys, replayed strictly), ByteChoices (a fuzzer's input). More can be added behind the same interface: an odometer
-// for exhaustive runs, an edited log for shrinking.
+// of keys, replayed strictly), ByteChoices (a fuzzer's input), OdometerChoices (every outcome of a bounded run;
+// sim/odometer.h). More can be added behind the same interface: an edited log for shrinking.
 //
 // Not thread-safe: a run is single-threaded by construction.
 #pragma once
