@@ -248,7 +248,8 @@ void AllocClient::sync() {
     }
   }
   if (host.over()) return;
-  host.allocation().sync_ended(sync, result.has_value());
+  const Verdict verdict = host.allocation().sync_ended(sync, result.has_value());
+  if (verdict.kind == Verdict::Kind::broken) host.violation(verdict.invariant, verdict.message);
   if (result) shared_.tail_held = false;
   if (!result) {
     static_cast<void>(explained(result.error(), "a sync", Owes::syncs, since));
@@ -268,7 +269,8 @@ void AllocClient::shrink() {
   if (host.over()) return;
   // After an error the commit may have been made, and the cut not.
   shared_.tail_held |= !result;
-  host.allocation().sync_ended(sync, result.has_value());
+  const Verdict verdict = host.allocation().sync_ended(sync, result.has_value());
+  if (verdict.kind == Verdict::Kind::broken) host.violation(verdict.invariant, verdict.message);
   if (!result) {
     static_cast<void>(explained(result.error(), "a shrink", Owes::syncs, since));
   } else {

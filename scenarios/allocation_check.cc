@@ -144,7 +144,7 @@ void use_recovered(Branch& branch, AllocatorSubject& allocator, const PageAlloca
     const std::size_t sync = oracle.sync_begins();
     const Result<void> synced = allocator.sync();
     if (!alive()) return;
-    oracle.sync_ended(sync, synced.has_value());
+    run.report(oracle.sync_ended(sync, synced.has_value()));
     if (!synced) branch.report(Invariant::typed_errors, "sync after a recovery: " + synced.error().message());
   }
 }

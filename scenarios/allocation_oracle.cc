@@ -77,14 +77,22 @@ std::size_t AllocationOracle::sync_begins() {
   return syncs_.size() - 1;
 }
 
-void AllocationOracle::sync_ended(std::size_t sync, bool ok) {
+Verdict AllocationOracle::sync_ended(std::size_t sync, bool ok) {
   Sync& made = syncs_[sync];
   made.ended = ++clock_;
-  if (!ok) return;
-  // The first commit since it began is the one, or an earlier one than that. Where there was none, there was nothing
-  // to commit, or the last one was stored again.
-  acked_ = std::max(acked_, made.commits < commits_.size() ? made.commits : current_);
+  if (!ok) return {};
   synced_since_ = std::max(synced_since_, made.began);
+  // A commit since it began that has all of it is the one, or an earlier one than that; one that was under way then need
+  // not have it. Where there was none, there was nothing to commit, or the last one was stored again.
+  std::optional<std::string> differs;
+  for (std::size_t i = std::min(made.commits, current_); i <= current_; ++i) {
+    const Commit& commit = commits_[i];
+    differs = commit.unseen ? std::nullopt : compare(commit.pages, made.began);
+    if (differs) continue;
+    acked_ = std::max(acked_, i);
+    return {};
+  }
+  return {Verdict::Kind::broken, Invariant::durability, "a sync returned Ok, but the last commit " + *differs};
 }
 
 Verdict AllocationOracle::reopened(const ReferenceSuperblock& root, const ReferenceAllocation& map) {

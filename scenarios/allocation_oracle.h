@@ -58,7 +58,7 @@ class AllocationOracle {
   void change_ends(std::size_t change) { changes_[change - 1].ended = ++clock_; }
   /// A sync begins; it has returned.
   [[nodiscard]] std::size_t sync_begins();
-  void sync_ended(std::size_t sync, bool ok);
+  Verdict sync_ended(std::size_t sync, bool ok);
   /// The file was opened again, and its superblock (`root`) counts from now on.
   [[nodiscard]] Verdict reopened(const ReferenceSuperblock& root, const ReferenceAllocation& map);
 
