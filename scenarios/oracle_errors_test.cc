@@ -20,7 +20,7 @@ using Kind = Verdict::Kind;
 
 std::vector<ErrorCode> every_code() {
   std::vector<ErrorCode> codes;
-  for (unsigned code = 0; code <= static_cast<unsigned>(ErrorCode::unknown_format); ++code)
+  for (unsigned code = 0; code <= static_cast<unsigned>(ErrorCode::allocation_damaged); ++code)
     codes.push_back(static_cast<ErrorCode>(code));
   return codes;
 }

@@ -38,7 +38,7 @@ struct OpenBench : Bench {
   }
   /// Only `right` name what is there; all other codes break `invariant`.
   void expect_codes(std::initializer_list<ErrorCode> right, Invariant invariant) const {
-    for (unsigned number = 0; number <= static_cast<unsigned>(ErrorCode::unknown_format); ++number) {
+    for (unsigned number = 0; number <= static_cast<unsigned>(ErrorCode::allocation_damaged); ++number) {
       const auto code = static_cast<ErrorCode>(number);
       const Verdict verdict = error(code);
       if (std::find(right.begin(), right.end(), code) != right.end()) {

@@ -104,6 +104,77 @@ TEST(OraclePool, AFlushThatSaysOkHasWritten) {
   EXPECT_EQ(judge().kind, Kind::legal);
 }
 
+// ---- pages that change hands
+
+TEST(OraclePool, NothingIsPromisedOfAPageThatWasGivenUp) {
+  Bench b;
+  const auto empty = b.oracle.obligations();
+  const auto page = b.write(0);
+  b.acknowledge(page);
+  b.sync();
+  EXPECT_FALSE(b.oracle.obligations() == empty);
+  expect_broken(b.recovered(0, ErrorCode::never_written), Invariant::durability, "absent");
+  b.oracle.given_up(0);
+  EXPECT_TRUE(b.oracle.obligations() == empty);
+  EXPECT_EQ(b.oracle.floor(0), 0u);
+  EXPECT_EQ(b.oracle.acknowledged(0), 0u);
+  EXPECT_EQ(b.recovered(0, ErrorCode::never_written).kind, Kind::legal);
+  EXPECT_EQ(b.live(0, ErrorCode::never_written).kind, Kind::legal);
+  // It may be there all the same, and then it reads as what it is.
+  b.land(page);
+  EXPECT_EQ(b.recovered(0, page.bytes).kind, Kind::legal);
+  EXPECT_EQ(b.live(0, page.bytes).kind, Kind::legal);
+}
+
+TEST(OraclePool, ASyncPromisesNothingOfAnEarlierOwnersVersions) {
+  Bench b;
+  const auto earlier = b.write(0), beside = b.write(1);
+  b.acknowledge(earlier);
+  b.acknowledge(beside);
+  b.oracle.given_up(0);
+  b.sync();
+  EXPECT_EQ(b.oracle.floor(0), 0u);
+  EXPECT_EQ(b.oracle.floor(1), beside.lsn) << "another page's owner has it still";
+  const auto now = b.write(0);
+  b.acknowledge(now);
+  b.sync();
+  EXPECT_EQ(b.oracle.floor(0), now.lsn);
+  b.land(earlier);
+  expect_broken(b.recovered(0, earlier.bytes), Invariant::durability, "read lsn 1, but lsn 3 was made durable");
+}
+
+TEST(OraclePool, AVersionThatTheNewOwnerCheckpointedIsAFloor) {
+  Bench b;
+  b.oracle.checkpointed(b.write(0).lsn);
+  b.oracle.given_up(0);
+  const auto now = b.write(0);
+  b.oracle.checkpointed(now.lsn);
+  EXPECT_EQ(b.oracle.floor(0), now.lsn);
+  EXPECT_EQ(b.oracle.acknowledged(0), now.lsn);
+}
+
+// The map that a crash left does not have the page in use, whoever had it before.
+TEST(OraclePool, OfANobodysPageAnyVersionWillDo) {
+  Bench b;
+  const auto old = b.write(0), fresh = b.write(0);
+  b.acknowledge(fresh);
+  b.sync();
+  b.land(old);
+  const auto judge = [&](bool promised) {
+    return b.oracle.judge_recovered(0, nullptr, old.bytes, b.media, b.length, {}, promised);
+  };
+  expect_broken(judge(true), Invariant::durability, "read lsn 1, but lsn 2 was made durable");
+  EXPECT_EQ(judge(false).kind, Kind::legal);
+  EXPECT_EQ(b.oracle.judge_live(0, nullptr, old.bytes, b.media, b.length, false).kind, Kind::legal);
+  expect_broken(b.oracle.judge_live(0, nullptr, old.bytes, b.media, b.length), Invariant::durability, "acknowledged");
+  // But nothing that was never written there.
+  auto made_up = old.bytes;
+  made_up.back() ^= std::byte{1};
+  seal_by_hand(made_up);
+  expect_broken(b.oracle.judge_recovered(0, nullptr, made_up, b.media, b.length, {}, false), Invariant::integrity,
+                "never written there");
+}
+
 /// A superblock that says where redo begins.
 std::vector<std::byte> superblock(std::uint64_t offset, std::uint64_t generation, std::uint64_t redo_from) {
   std::vector<std::byte> page = superblock_by_hand(offset, generation);

@@ -5,7 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
 #include "scenarios/oracle.h"
+#include "scenarios/testing/hand_made_map.h"
 #include "scenarios/testing/oracle_bench.h"
 
 namespace pagedb::scenarios {
@@ -61,6 +65,53 @@ TEST(OracleSubmitted, APageThatNobodyAskedForBreaksIntegrity) {
   refused(kPage, superblock_by_hand(0, 1));
   refused(0, superblock_by_hand(kTwinOffset, 1));
   refused(kTwinOffset, superblock_by_hand(0, 1));
+}
+
+/// The page in which a map's only node, a root, stands: the home of `generation`.
+std::pair<std::uint64_t, std::vector<std::byte>> node(std::uint64_t generation, const HandMap::Change& change = {}) {
+  HandMap map = one_leaf();
+  map.generation = generation;
+  if (change) map.changes[{0, 0}] = change;
+  return *map.make(0).pages.begin();
+}
+
+TEST(OracleSubmitted, TagsANodeOfTheAllocationMapWithItsGeneration) {
+  Bench b;
+  for (const std::uint64_t generation : {1u, 7u, 8u}) {
+    const auto [page, bytes] = node(generation);
+    EXPECT_EQ(b.submit(b.record(page * kPage, bytes)).tag, kNodeTag | generation);
+  }
+  // Above the leaves, and in other regions.
+  HandMap map = three_levels();
+  for (const auto& [page, bytes] : map.make(2).pages)
+    EXPECT_NE(b.submit(b.record(page * kPage, bytes)).tag & kNodeTag, 0u) << page;
+}
+
+TEST(OracleSubmitted, ANodeThatIsNotWhereItBelongsBreaksIntegrity) {
+  Bench b;
+  const auto refused = [&](std::uint64_t page, const std::vector<std::byte>& bytes) {
+    sim::WriteRecord* record = b.record(page * kPage, bytes);
+    expect_broken(b.oracle.submitted(*record, false), Invariant::integrity, "nobody asked for");
+    EXPECT_EQ(record->tag, 0u);
+  };
+  const auto [home, bytes] = node(7);
+  const auto at = [&](std::uint64_t page) {
+    auto elsewhere = bytes;
+    head_by_hand(elsewhere, page, 0, 3, kHandTag);
+    return elsewhere;
+  };
+  b.submit(b.record(home * kPage, at(home)));
+  for (const std::uint64_t page : {home - 2, home + 4, home - 1, std::uint64_t{1}, std::uint64_t{300}})
+    refused(page, at(page));
+  refused(home - 2, bytes);
+  // Nor is it one that claims to be something else, or nothing.
+  for (const std::size_t field : {32u, 40u, 48u, 56u})
+    refused(home, node(7, [&](std::span<std::byte> page) { page[field] ^= std::byte{1}; }).second);
+  for (const auto& [lsn, flags] : {std::pair<std::uint64_t, std::uint16_t>{1, 3}, {0, 2}}) {
+    auto other = bytes;
+    head_by_hand(other, home, lsn, flags, kHandTag);
+    refused(home, other);
+  }
 }
 
 TEST(OracleSubmitted, APieceOfAPageIsLeftAlone) {
