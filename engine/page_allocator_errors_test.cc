@@ -164,7 +164,7 @@ TEST_P(PageAllocatorErrors, the_tree_that_a_failed_commit_refers_to_is_not_overw
 }
 
 TEST_P(PageAllocatorErrors, a_failed_sync_poisons_and_looking_goes_on) {
-  for (int survivors = 0; survivors < 6; ++survivors) {
+  for (int survivors = 0; survivors < 3; ++survivors) {
     make();
     const auto taken = take(300);
     must(pages_->sync());

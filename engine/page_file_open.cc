@@ -149,22 +149,25 @@ Result<void> judge(const Evidence& evidence, const Slots& slots, const OpenOptio
   return {};
 }
 
-/// Rewrites the slot that `chosen` outvoted, when there is one. It comes after every refusal.
+/// Makes both slots hold what `chosen` holds, durably. True: the other one did not hold it. It comes after every
+/// refusal.
 ///
-/// What was read may stand in a cache only, if the commit that wrote it failed to sync. While the other slot holds an
-/// older superblock the newer one is therefore written again first: no slot ever gets a generation before the other
-/// one is durable with it, or rotten. So when both slots show a generation, one of them has it for good.
+/// What was read may stand in a cache only, if a commit or an opener before failed to sync. A slot is written while the
+/// other one is durable, or is not sound anyway: a crash may damage what is being written.
 Result<bool> heal(IoFile& file, Scheduler& scheduler, const Slots& slots, SuperblockSlot chosen) noexcept {
   const Superblock& superblock = slots.at(chosen).superblock;
   const SlotContent& weak = slots.at(other(chosen));
-  if (weak.kind == Kind::sound && weak.superblock.generation == superblock.generation) return false;
   const auto barrier = [&] { return sync_file(file, scheduler); };
   auto writer = SlotWriter::make(file, scheduler, superblock.page_size);
   if (!writer) return failure(writer.error());
-  if (weak.kind == Kind::sound) {
-    if (const auto again = writer->write(superblock, chosen, barrier); !again) return failure(again.error());
+  if (weak.kind == Kind::sound && weak.superblock.generation == superblock.generation) {
+    // The one that was written first was durable before the other was touched.
+    return writer->write(superblock, other(begins_with(superblock.generation)), barrier).map([] { return false; });
   }
-  return writer->write(superblock, other(chosen), barrier).map([] { return true; });
+  // An older one may be the only one that is durable.
+  const SuperblockSlot first = weak.kind == Kind::sound ? chosen : other(chosen);
+  if (const auto written = writer->write(superblock, first, barrier); !written) return failure(written.error());
+  return writer->write(superblock, other(first), barrier).map([] { return true; });
 }
 
 }  // namespace
@@ -175,7 +178,7 @@ Result<std::unique_ptr<PageFile>> PageFile::create(Scheduler& scheduler, IoBacke
   if (!file) return failure(file.error());
   const auto superblock = lay_out(backend, **file, scheduler, path, page_size, id);
   if (!superblock) return failure(superblock.error());
-  return State::finish(scheduler, std::move(*file), Access::read_write, {.superblock = *superblock, .settled = true});
+  return State::finish(scheduler, std::move(*file), Access::read_write, {.superblock = *superblock});
 }
 
 Result<std::unique_ptr<PageFile>> PageFile::open(Scheduler& scheduler, IoBackend& backend, const std::string& path,
@@ -212,7 +215,6 @@ Result<std::unique_ptr<PageFile>> PageFile::open(Scheduler& scheduler, IoBackend
       const auto made = lay_out(backend, file, scheduler, path, superblock.page_size, superblock.file_id);
       if (!made) return failure(made.error());
       shape.superblock = *made;
-      shape.settled = true;
     } else if (writable) {
       const auto healed = heal(file, scheduler, *slots, **chosen);
       if (!healed) return failure(healed.error());
@@ -236,7 +238,6 @@ Result<std::unique_ptr<PageFile>> PageFile::open(Scheduler& scheduler, IoBackend
     const auto superblock = lay_out(backend, file, scheduler, path, *options.page_size, *options.file_id);
     if (!superblock) return failure(superblock.error());
     shape.superblock = *superblock;
-    shape.settled = true;
     return State::finish(scheduler, std::move(*opened), options.access, shape);
   }
   shape.empty = options.page_size.value_or(PageSize());
@@ -259,13 +260,12 @@ Result<std::unique_ptr<PageFile>> PageFile::State::finish(Scheduler& scheduler, 
     state->id = shape.superblock->file_id;
     state->tag = file_tag(state->id);
     state->attempted = *shape.superblock;
-    // Where both slots show this generation, the one written last may do so from a cache only.
     state->start = other(begins_with(shape.superblock->generation));
     state->generation = shape.superblock->generation;
     state->redo_from = shape.superblock->redo_from.value;
     state->wanted_redo_from = shape.superblock->redo_from.value;
     state->has_map = shape.superblock->allocation != AllocationRoot{};
-    state->settled = shape.settled;
+    state->settled = state->writable;  // see heal and lay_out
   } else {
     state->size = shape.headerless ? *shape.headerless : *shape.empty;
   }

@@ -91,7 +91,7 @@ enum class SuperblockSlot : std::uint8_t {
 /// The slot that a commit of `generation` writes first. Generation 0 is an exception: it begins with the first slot.
 ///
 /// Who finds a generation in both slots knows from this which one was made durable before the other was written, and
-/// leaves that one alone until the other is known to be durable too.
+/// leaves that one alone until the other is known to be durable too. A writable opening makes it so.
 [[nodiscard]] constexpr SuperblockSlot begins_with(std::uint64_t generation) noexcept {
   return generation % 2 != 0 ? SuperblockSlot::first : SuperblockSlot::twin;
 }

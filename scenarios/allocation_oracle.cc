@@ -22,6 +22,7 @@ void AllocationOracle::restart(const ReferenceSuperblock& root, const ReferenceA
   syncs_.clear();
   commits_.clear();
   commits_.push_back(commit(root, map));
+  commits_.back().unseen = !map.sound();
   base_ = owned_ = commits_.back().pages;
   open_ = false;
   acked_ = current_ = 0;
@@ -82,8 +83,9 @@ Verdict AllocationOracle::sync_ended(std::size_t sync, bool ok) {
   made.ended = ++clock_;
   if (!ok) return {};
   synced_since_ = std::max(synced_since_, made.began);
-  // A commit since it began that has all of it is the one, or an earlier one than that; one that was under way then need
-  // not have it. Where there was none, there was nothing to commit, or the last one was stored again.
+  if (!sees_commits_) return {};
+  // A commit since it began that has all of it is the one, or an earlier one than that; one that was under way then
+  // need not have it. Where there was none, there was nothing to commit, or the last one was stored again.
   std::optional<std::string> differs;
   for (std::size_t i = std::min(made.commits, current_); i <= current_; ++i) {
     const Commit& commit = commits_[i];

@@ -26,7 +26,10 @@ namespace pagedb::scenarios {
 
 class AllocationOracle {
  public:
-  explicit AllocationOracle(std::uint32_t page_bytes) : geometry_(page_bytes) {
+  /// Whether commits are seen, that is `submitted` is called: on a real disk they are not.
+  enum class Commits : std::uint8_t { seen, unseen };
+  explicit AllocationOracle(std::uint32_t page_bytes, Commits commits = Commits::seen)
+      : geometry_(page_bytes), sees_commits_(commits == Commits::seen) {
     restart({}, {});
     open_ = true;
   }
@@ -76,7 +79,15 @@ class AllocationOracle {
 
   /// A superblock is submitted. `map` is what it refers to, as the medium has it at this moment.
   [[nodiscard]] bool is_new(const ReferenceSuperblock& superblock) const noexcept;
+  /// Whether it names a commit from before the last acknowledged one, that counted then.
+  [[nodiscard]] bool is_past(const ReferenceSuperblock& superblock) const noexcept {
+    const auto index = commit_of(superblock);
+    return index && *index < acked_ && !commits_[*index].abandoned;
+  }
   [[nodiscard]] Verdict submitted(const ReferenceSuperblock& superblock, const ReferenceAllocation& map);
+  /// Whether damage hid a part of the map that all began with. It may come to light again: bits that are only wrong for
+  /// being past high water are right once that is above them.
+  [[nodiscard]] bool began_unseen() const noexcept { return commits_.front().unseen; }
   /// The same where damage hides the map: all that is known is that there was such a commit.
   void submitted_unseen(const ReferenceSuperblock& superblock);
 
@@ -131,6 +142,7 @@ class AllocationOracle {
   [[nodiscard]] std::optional<std::string> compare_changes(const PageSet& found, std::uint64_t since) const;
 
   ReferenceGeometry geometry_;
+  bool sees_commits_;
   std::uint64_t clock_ = 0;
   PageSet base_;  // before all operations
   PageSet owned_;

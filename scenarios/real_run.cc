@@ -24,7 +24,7 @@ RealRun::RealRun(const RealRequest& request, std::string_view scenario, PageSize
       path_(fmt::format("{}/{}.{}.pages", request.directory, scenario, getpid())),
       stacks_(512 * 1024),
       oracle_(page_size, std::move(pages), request.seed, arena_),
-      allocation_(page_size.bytes()) {
+      allocation_(page_size.bytes(), AllocationOracle::Commits::unseen) {
   scheduler_ = std::make_unique<sim::SimScheduler>(*request_.choices, sim::Span(span_, kScheduler, 0), trace_, stacks_);
   result_.counters.seeds = 1;
 }

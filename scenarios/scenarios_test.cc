@@ -308,7 +308,7 @@ TEST(Weather, PoolWalBringsEveryPageBack) {
 }
 
 TEST(Weather, PoolIoErrorsFailCallsInEveryWay) {
-  const Counters counters = add_up(named("pool_io_errors"), 40, "nvme-512");
+  const Counters counters = add_up(named("pool_io_errors"), 60, "nvme-512");
   expect_kinds(counters, kCrashKinds);
   expect_kinds(counters, kCallKinds);
   expect_no_kinds(counters, kMediaKinds);

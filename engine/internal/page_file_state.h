@@ -25,7 +25,6 @@ struct PageFile::State {
     std::optional<Superblock> superblock{};
     std::optional<PageSize> headerless{};  // page size of a 1.x file
     std::optional<PageSize> empty{};       // page size to show for an interrupted create that stays one
-    bool settled = false;                  // by this opener
     OpenReport report{};
   };
 
@@ -104,8 +103,8 @@ struct PageFile::State {
   sync::Atomic<std::uint64_t> wanted_redo_from{0};  // the highest that anybody asked for
   Superblock attempted{};                           // what the last attempt wrote, or may have written; the gate's
   SuperblockSlot start = SuperblockSlot::first;     // the slot that the next attempt has to begin with; the gate's
-  // Whether this opener knows `attempted` to be durable in both slots; the gate's. Until then what an older superblock
-  // refers to must stay.
+  // Whether `attempted` is known to be durable in both slots; the gate's. Until then what an older superblock refers to
+  // must stay.
   bool settled = false;
 
   // The allocation map.
