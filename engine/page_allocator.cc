@@ -187,7 +187,7 @@ Result<void> PageAllocator::free(PageId id) noexcept {
   impl.map.changed(*leaf);
   if (at_once) {
     impl.map.raise_high_water(id.value + 1);  // a snapshot would not see any more that it was used
-    impl.map.reopen(*leaf, at);
+    impl.map.freed(impl.scheduler.current(), *leaf, at);
   }
   return {};
 }

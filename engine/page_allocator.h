@@ -35,10 +35,10 @@
 // its account.
 //
 // Thread-safety: everything but open and destruction may be called by any number of tasks at once. `allocate` and
-// `free` take no lock and do no I/O, unless 256 pages are used up, or a part of the map is needed for the first time.
+// `free` take no lock and do no I/O, unless 512 pages are used up, or a part of the map is needed for the first time.
 //
 // Memory: two bits for each page of the regions that were touched, some 200 bytes a region of 16,384 pages (at 4 KiB),
-// and 6 KiB. While a sync runs, one bit more for each page of the regions that changed.
+// and 7 KiB. While a sync runs, one bit more for each page of the regions that changed.
 #pragma once
 
 #include <cstdint>
@@ -84,14 +84,14 @@ class PageAllocator {
   PageAllocator(const PageAllocator&) = delete;
   PageAllocator& operator=(const PageAllocator&) = delete;
 
-  /// A page that nobody has. A task takes up a group of 256 pages, and then another: one in which some were freed where
-  /// there is one, else the one past all others; `high_water` may so grow by 255 more than needed. What stands in the
+  /// A page that nobody has. A task takes up a group of 512 pages, and then another: one in which some were freed where
+  /// there is one, else the one past all others; `high_water` may so grow by 511 more than needed. What stands in the
   /// page is undefined (BufferPool::new_page does not read it). Errors: no_free_page when there is none before `end`;
   /// poisoned; read_only; allocation_damaged and io_error only when what is left cannot be read; out_of_memory.
   [[nodiscard]] Result<PageId> allocate() noexcept;
 
   /// The same, as near to `hint` as its region allows. Anywhere when that is full or cannot be read, or when `hint`
-  /// lies past every group of 256 pages that was ever taken up.
+  /// lies past every group of 512 pages that was ever taken up.
   [[nodiscard]] Result<PageId> allocate_near(PageId hint) noexcept;
 
   /// `count` (at least 1) pages with consecutive numbers, of which the first is returned. No run crosses into another

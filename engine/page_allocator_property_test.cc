@@ -24,7 +24,7 @@ namespace {
 
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kRegion = 16384;
-constexpr std::uint64_t kChunk = 256;  // pages that a task takes hold of at once
+constexpr std::uint64_t kChunk = 512;  // pages that a task takes hold of at once
 
 /// A disk of one file in memory that costs what was written. Some writes from now on may work, and then no more.
 class SparseDisk final : public IoBackend {

@@ -70,8 +70,8 @@ TEST_P(PageAllocatorUse, what_was_freed_is_given_out_after_a_sync_and_not_before
   for (const std::uint64_t page : take(1000)) ASSERT_FALSE(before.contains(page)) << page;
   must(pages_->sync());
   std::set<std::uint64_t> found;
-  // Whoever has a chunk of 256 pages uses it up first.
-  for (const std::uint64_t page : take(freed.size() + 256)) {
+  // Whoever has a chunk of 512 pages uses it up first.
+  for (const std::uint64_t page : take(freed.size() + 512)) {
     if (freed.contains(page)) found.insert(page);
   }
   EXPECT_EQ(found, freed);
@@ -95,7 +95,7 @@ TEST_P(PageAllocatorUse, whoever_has_a_log_may_have_freed_pages_at_once) {
   give({taken[3], taken[300], taken[599]});
   EXPECT_EQ(pages_->free_count(), 3u);
   EXPECT_EQ(pages_->high_water(), PageId{taken[599] + 1}) << "it was allocated once";
-  const auto again = take(3 + 256);
+  const auto again = take(3 + 512);
   for (const std::size_t i : {3u, 300u, 599u}) EXPECT_EQ(std::ranges::count(again, taken[i]), 1) << taken[i];
   must(pages_->sync());
   expect_consistent();

@@ -348,7 +348,7 @@ TEST_P(PageAllocatorTree, many_leaves_are_written_in_one_sync) {
 
 TEST_P(PageAllocatorTree, memory_is_two_bits_a_page_of_what_was_touched) {
   make();
-  EXPECT_LE(pages_->memory_bytes(), 2.1 / 8 * kRegion + 6144);
+  EXPECT_LE(pages_->memory_bytes(), 2.1 / 8 * kRegion + 7168);
   for (int i = 0; i < 100; ++i) run(pages_->run_max());
   EXPECT_LE(pages_->memory_bytes(), 2.1 / 8 * kRegion * 101 + 16384);
   EXPECT_GE(pages_->memory_bytes(), 2.0 / 8 * kRegion * 101);

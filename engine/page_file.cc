@@ -175,8 +175,8 @@ Result<void> PageFile::State::commit() noexcept {
   // Whoever wants a value has seen its writes return before it said so: the barrier before the slots covers them.
   const Lsn wanted{wanted_redo_from.load(std::memory_order_acquire)};
   if (participant != nullptr && participant->has_changes()) {
-    // After a failed commit a slot may hold the state before, or hold it again after a crash. The participant overwrites
-    // what only that refers to.
+    // After a failed commit a slot may hold the state before, or hold it again after a crash. The participant
+    // overwrites what only that refers to.
     if (!settled) {
       if (const auto again = store(*writer, attempted); !again) return again;
     }

@@ -29,6 +29,7 @@ enum class FaultKind : std::uint8_t {
   missing_entry,        ///< a crash lost the directory entry of a created file
   crash,                ///< the power went
   recovery_crash,       ///< the power went during a recovery
+  forged,               ///< a hostile hand changed metadata and made its checksums right
   count_,
 };
 inline constexpr std::size_t kFaultKindCount = static_cast<std::size_t>(FaultKind::count_);

@@ -15,9 +15,11 @@ enum SpanKind : std::uint32_t { kUse = 671 };
 /// What is particular to one of them.
 struct Plot {
   std::string_view name, summary;
+  std::string_view profile = "nvme-512";
   AllocShape shape{};
   faults::FaultPlan faults{};
   std::uint32_t crash_damage = 0;
+  std::uint32_t forge = 0;
 };
 
 /// Pages of a run without a pool: one that nobody writes, since a page oracle has one at least.
@@ -32,6 +34,7 @@ RunResult run_plot(const RunRequest& request, const Plot& plot, const Engine& en
   plan.engine = &engine;
   plan.faults = plot.faults;
   plan.crash_damage = plot.crash_damage;
+  plan.forge = plot.forge;
   plan.pages = pages_of(plot.shape);
   plan.allocator = true;
   plan.recover = [&limits, &plot](Branch& branch) {
@@ -58,7 +61,7 @@ class AllocScenario final : public Scenario {
   explicit AllocScenario(const Plot& plot) : plot_(plot) {}
   std::string_view name() const override { return plot_.name; }
   std::string_view summary() const override { return plot_.summary; }
-  std::string_view default_profile() const override { return "nvme-512"; }
+  std::string_view default_profile() const override { return plot_.profile; }
   RunResult run(const RunRequest& request) const override { return run_plot(request, plot_, production_engine()); }
   RunResult run_real(const RealRequest& request) const override {
     const sim::HarnessScope scope;
@@ -79,24 +82,28 @@ const Plot kPoolCrash{.name = "alloc_pool_crash",
                       .summary = "the same with pages written through a pool, and checkpoints that cover both",
                       .shape = {.operations_max = 150, .pool = true}};
 
-const Plot kHostile{.name = "alloc_hostile",
-                    .summary = "the same as alloc_crash while metadata rots, becomes unreadable, and lands elsewhere",
-                    .faults = {.misdirected_write = 1200, .bit_rot = 900, .latent_sector_error = 500},
-                    .crash_damage = 128};
+const Plot kHostile{
+    .name = "alloc_hostile",
+    .summary = "the same as alloc_crash while metadata rots, becomes unreadable, lands elsewhere, and is forged",
+    .faults = {.misdirected_write = 1200, .bit_rot = 900, .latent_sector_error = 500},
+    .crash_damage = 128,
+    .forge = 16};
 
 const Plot kShrink{.name = "alloc_shrink",
                    .summary = "the same as alloc_crash while the file is shrunk again and again",
                    .shape = {.shrink_in_64 = 8}};
 
-const Plot kIoErrors{.name = "alloc_io_errors",
-                     .summary = "the same while requests fail, fall short or find no space, and syncs fail",
-                     .shape = {.operations_max = 160, .rounds_max = 4, .shrink_in_64 = 3},
-                     .faults = {.read_error = 2500,
-                                .write_error = 2500,
-                                .no_space = 1500,
-                                .flush_failure = 6000,
-                                .short_transfer = 2500,
-                                .transient_error = 2500}};
+const Plot kIoErrors{
+    .name = "alloc_io_errors",
+    .summary = "the same while requests fail, fall short or find no space, and syncs fail, on a bad drive",
+    .profile = "flaky",
+    .shape = {.operations_max = 160, .rounds_max = 4, .shrink_in_64 = 3},
+    .faults = {.read_error = 2500,
+               .write_error = 2500,
+               .no_space = 1500,
+               .flush_failure = 6000,
+               .short_transfer = 2500,
+               .transient_error = 2500}};
 
 }  // namespace
 

@@ -46,6 +46,11 @@ std::string compare(AllocatorSubject& allocator, const ReferenceAllocation& map,
                             damage->page);
       return;
     }
+    // A page past high water is free, but whoever asks a node below the root first may answer with that one's damage.
+    const auto names = [&](const ReferenceAllocation::Damage& damage) {
+      return damage.page == said.error().page.value && damage.pages.end == map.high_water;
+    };
+    if (!said && page >= map.high_water && std::any_of(map.damaged.begin(), map.damaged.end(), names)) return;
     if (!said)
       wrong = fmt::format("page {}: is_allocated says {}", page, said.error().message());
     else if (*said != map.is_allocated(page))

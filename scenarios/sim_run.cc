@@ -44,8 +44,8 @@ SimRun::SimRun(const RunRequest& request, std::string_view scenario, SimPlan pla
       allocation_{AllocationOracle(plan_.page_size.bytes()), AllocationOracle(plan_.page_size.bytes()),
                   AllocationOracle(plan_.page_size.bytes())},
       page_(plan_.page_size.bytes()) {
-  damaging_ = plan_.crash_damage != 0 || plan_.faults.misdirected_write != 0 || plan_.faults.bit_rot != 0 ||
-              plan_.faults.latent_sector_error != 0;
+  damaging_ = (plan_.crash_damage | plan_.forge) != 0 || plan_.faults.misdirected_write != 0 ||
+              plan_.faults.bit_rot != 0 || plan_.faults.latent_sector_error != 0;
   worlds_[0]->start(sim::Span(), &plan_.faults, 1);
   result_.counters.seeds = 1;
 }
@@ -260,6 +260,18 @@ void SimRun::boundary() {
   branch_ = 0;
 }
 
+void SimRun::while_off(World& world) {
+  sim::Choices& choices = *request_.choices;
+  for (const auto& file : world.disk.files()) {
+    if (file->path != path_) continue;
+    if (choices.chance(world.span(), sim::Site::media_fault, plan_.crash_damage, 256)) {
+      const std::uint32_t kind = choices.draw(world.span(), sim::Site::media_fault, 2);
+      world.disk.damage_something(world.span(), *file, kind == 0 ? FaultKind::bit_rot : FaultKind::latent_sector_error);
+    }
+    if (choices.chance(world.span(), sim::Site::media_fault, plan_.forge, 256)) forge_map(world, *file);
+  }
+}
+
 void SimRun::recover(World& world, const sim::SimDisk& origin, sim::Span& span) {
   // A branch runs on whichever task met the boundary, in memory that all branches share. It is one task by itself: its
   // engine calls leave this scope standing, so that ThreadSanitizer does not hold one branch against another.
@@ -269,16 +281,7 @@ void SimRun::recover(World& world, const sim::SimDisk& origin, sim::Span& span) 
   world.start(span, nullptr, origin.next_record());
   crash_.take(origin, world.disk, world.span());
   ++counters.crashes;
-  if (plan_.crash_damage != 0) {
-    // What happens to the page file's medium while the power is off.
-    for (const auto& file : world.disk.files()) {
-      if (file->path != path_ ||
-          !request_.choices->chance(world.span(), sim::Site::media_fault, plan_.crash_damage, 256))
-        continue;
-      const std::uint32_t kind = request_.choices->draw(world.span(), sim::Site::media_fault, 2);
-      world.disk.damage_something(world.span(), *file, kind == 0 ? FaultKind::bit_rot : FaultKind::latent_sector_error);
-    }
-  }
+  while_off(world);
   sim::StateHash state = world.disk.durable_hash();
   state ^= oracle_.obligations();
   for (std::size_t level = world.depth(); plan_.allocator && level-- > 0;) {
@@ -368,6 +371,7 @@ void SimRun::close_faults(faults::Ledger& ledger, const Branch& branch, bool cra
       case FaultKind::misdirected_write:
       case FaultKind::bit_rot:
       case FaultKind::latent_sector_error:
+      case FaultKind::forged:
         about_pages = persistent = true;
         break;
       default:

@@ -37,6 +37,7 @@ struct SimPlan {
   const Engine* engine = &production_engine();
   faults::FaultPlan faults{};      ///< injected into the workload's requests
   std::uint32_t crash_damage = 0;  ///< chance in 256 that rot or a latent error hits a sector while the power is off
+  std::uint32_t forge = 0;         ///< chance in 256 that somebody edits the allocation map meanwhile
   PageSize page_size{};
   std::vector<PageId> pages{};
   std::function<void(Branch&)> recover{};
@@ -102,6 +103,9 @@ class SimRun final : public Host, public sim::DiskObserver {
   class World;
 
   void recover(World& world, const sim::SimDisk& origin, sim::Span& span);
+  /// What happens to the page file's medium while the power is off.
+  void while_off(World& world);
+  void forge_map(World& world, sim::FileState& file);
   void final_sweep();
   void note_commit(std::size_t depth, const sim::WriteRecord& record, const sim::SimDisk& disk);
   [[nodiscard]] const ReferenceAllocation& read_map(const ReferenceSuperblock& superblock, const sim::Media& media,

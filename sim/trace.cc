@@ -73,6 +73,8 @@ std::string what(const Event& e) {
     case EventKind::done_write:
       return fmt::format("#{} {}{}", e.a, ending(e), tag_text(e.c));
     case EventKind::fault:
+      if (e.a == static_cast<std::uint64_t>(faults::FaultKind::forged))
+        return fmt::format("{} at {}: {}", faults::name(faults::FaultKind::forged), place(e.b, e.file), e.c);
       return fmt::format("{} at {}{}", faults::name(static_cast<faults::FaultKind>(e.a)), place(e.b, e.file),
                          e.c != 0 ? fmt::format(", caller told {}", std::strerror(static_cast<int>(e.c))) : "");
     case EventKind::crash:

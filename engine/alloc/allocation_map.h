@@ -4,7 +4,7 @@
 //
 //   top ──► inner nodes ──► leaves: two bits a page       found without a lock, changed by compare-and-swap
 //                            │
-//   lanes ── each has a chunk of 256 pages to give out from, so that tasks that allocate do not meet
+//   lanes ── each has a chunk of 512 pages to give out from, so that tasks that allocate do not meet
 //
 //   0 ............. frontier ............. end
 //   chunks in use,  chunks that nobody     pages that the user or the page size rules out
@@ -86,6 +86,23 @@ class AllocationMap {
 
   /// Something in word `at` of `leaf` became available.
   void reopen(LeafNode& leaf, std::uint32_t at) noexcept;
+
+  /// Task `task` made something in word `at` of `leaf` available. It goes on there; what its lane had before is open.
+  void freed(TaskId task, LeafNode& leaf, std::uint32_t at) noexcept {
+    Lane& lane = lane_of(task);
+    LeafNode* const before = lane.leaf.load(std::memory_order_relaxed);
+    const std::uint32_t word = lane.word.load(std::memory_order_relaxed);
+    if (before == &leaf && word < end_of_chunk(at) && at < end_of_chunk(word)) {
+      if (at < word) lane.word.store(at, std::memory_order_relaxed);
+      return;
+    }
+    give(lane, leaf, at);
+    if (before == nullptr) return;
+    std::uint64_t available = 0;  // without branches: which words have some is as good as random
+    for (std::uint32_t left = end_of_chunk(word) - LeafNode::kWordsPerChunk; left < end_of_chunk(word); ++left)
+      available |= page_states::available(before->word(left).load(std::memory_order_relaxed));
+    if (available != 0) reopen(*before, word);
+  }
 
   /// First page of word `at` of `leaf`.
   [[nodiscard]] std::uint64_t page_of(const LeafNode& leaf, std::uint32_t at) const noexcept {
@@ -185,7 +202,8 @@ class AllocationMap {
   static constexpr unsigned kRunLeaves = 16;
 
   /// Where some tasks allocate. Only a hint: two tasks of a lane may see a leaf of one and a word of the other chunk.
-  struct alignas(64) Lane {
+  /// On cache lines of its own, and on the one that is fetched with it.
+  struct alignas(128) Lane {
     sync::Atomic<LeafNode*> leaf{nullptr};
     sync::Atomic<std::uint32_t> word{0};
   };
@@ -194,11 +212,14 @@ class AllocationMap {
     // The low halves of ids differ, and mostly follow each other: the golden ratio keeps those apart.
     return lanes_[static_cast<std::uint32_t>(task.value) * 0x9E3779B9u >> 28];
   }
+  [[nodiscard]] static constexpr std::uint32_t end_of_chunk(std::uint32_t word) noexcept {
+    return (word | (LeafNode::kWordsPerChunk - 1)) + 1;
+  }
   [[nodiscard]] std::uint64_t take(Lane& lane) noexcept {
     LeafNode* const leaf = lane.leaf.load(std::memory_order_acquire);
     if (leaf == nullptr) return kNone;
     const std::uint32_t begin = lane.word.load(std::memory_order_relaxed);
-    for (std::uint32_t at = begin; at < (begin | (LeafNode::kWordsPerChunk - 1)) + 1; ++at) {
+    for (std::uint32_t at = begin; at < end_of_chunk(begin); ++at) {
       const std::uint64_t page = take_in(*leaf, at);
       if (page == kNone) continue;
       if (at != begin) lane.word.store(at, std::memory_order_relaxed);

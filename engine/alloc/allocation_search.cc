@@ -254,6 +254,10 @@ std::uint64_t AllocationMap::take_run_in(LeafNode& leaf, std::uint64_t count) no
       run += states::kPagesPerWord;
       continue;
     }
+    if (available == 0) {
+      run = 0;
+      continue;
+    }
     for (unsigned page = 0; page < states::kPagesPerWord; ++page) {
       run = (available >> page & 1) != 0 ? run + 1 : 0;
       if (run < count) continue;

@@ -12,7 +12,10 @@
 
 namespace pagedb::detail {
 
-/// Hands out things of type T, which have a member `T* next_idle` for its use. Thread-safe; first come, first served.
+/// Hands out things of type T, which have a member `T* next_idle` for its use. Thread-safe.
+///
+/// What is given back is free for whoever comes first, and one of those who wait is woken to try again. Handing it to
+/// him would keep it idle for as long as waking takes, with everybody else soon waiting behind him.
 template <class T>
 class HandOut {
  public:
@@ -23,51 +26,44 @@ class HandOut {
   /// One of the things, this task's until it gives it back. Waits until there is one: a few pauses first, where they
   /// are mostly held for less time than parking takes.
   [[nodiscard]] T& take(unsigned pauses = 0) noexcept {
-    for (unsigned attempt = 0; attempt < pauses; ++attempt) {
+    while (true) {
+      for (unsigned attempt = 0; attempt < pauses; ++attempt) {
+        {
+          const sync::SpinGuard guard(lock_, scheduler_);
+          if (T* const thing = pop()) return *thing;
+        }
+        scheduler_.relax(attempt);
+      }
+      Waiter self(scheduler_);
       {
         const sync::SpinGuard guard(lock_, scheduler_);
         if (T* const thing = pop()) return *thing;
+        *last_ = &self;
+        last_ = &self.next;
       }
-      scheduler_.relax(attempt);
+      self.sleep();
     }
-    {
-      const sync::SpinGuard guard(lock_, scheduler_);
-      if (T* const thing = pop()) return *thing;
-    }
-    Waiter self(scheduler_);
-    {
-      const sync::SpinGuard guard(lock_, scheduler_);
-      if (T* const thing = pop()) return *thing;
-      *last_ = &self;
-      last_ = &self.next;
-    }
-    self.sleep();
-    return *self.thing;
   }
 
   /// Adds a thing, or gives one back.
   void give(T& thing) noexcept {
-    Waiter* heir = nullptr;
+    Waiter* next = nullptr;
     {
       const sync::SpinGuard guard(lock_, scheduler_);
-      heir = first_;
-      if (heir == nullptr) {
-        thing.next_idle = idle_;
-        idle_ = &thing;
-        return;
-      }
-      first_ = heir->next;
+      thing.next_idle = idle_;
+      idle_ = &thing;
+      next = first_;
+      if (next == nullptr) return;
+      first_ = next->next;
       if (first_ == nullptr) last_ = &first_;
     }
-    heir->thing = &thing;
-    heir->wake();
+    next->wake();
   }
 
  private:
   struct Waiter : Sleeper {
     using Sleeper::Sleeper;
     Waiter* next = nullptr;
-    T* thing = nullptr;
   };
 
   [[nodiscard]] T* pop() noexcept {

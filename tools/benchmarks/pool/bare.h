@@ -13,7 +13,7 @@
 #include <span>
 #include <vector>
 
-#include "tools/benchmarks/pool/measure.h"
+#include "tools/benchmarks/measure.h"
 
 namespace pagedb::bench {
 

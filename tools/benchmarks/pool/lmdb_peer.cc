@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "tools/benchmarks/pool/measure.h"
+#include "tools/benchmarks/measure.h"
 
 namespace pagedb::bench {
 namespace {

@@ -4,7 +4,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "tools/benchmarks/pool/measure.h"
+#include "tools/benchmarks/measure.h"
 #include "tools/benchmarks/pool/peers.h"
 
 namespace pagedb::bench {

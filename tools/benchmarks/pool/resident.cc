@@ -80,11 +80,6 @@ Peers make_peers(const ResidentPool& pool, std::span<std::byte* const> allocated
   return peers;
 }
 
-std::string counted(const Pairs& pairs) {
-  return text("  (%u of %u pairs had both cores to themselves%s)", pairs.counted, pairs.pairs,
-              pairs.counted < 5 ? "; so the five that overlapped most count" : "");
-}
-
 }  // namespace
 
 void resident_rows(Report& report, const std::string& directory) {

@@ -11,7 +11,7 @@
 
 #include "engine/buffer_pool.h"
 #include "engine/thread_scheduler.h"
-#include "tools/benchmarks/pool/measure.h"
+#include "tools/benchmarks/measure.h"
 #include "tools/benchmarks/pool/memory_store.h"
 
 namespace pagedb::bench {

@@ -9,7 +9,7 @@
 
 #include <cstdio>
 
-#include "tools/benchmarks/pool/measure.h"
+#include "tools/benchmarks/measure.h"
 
 namespace pagedb::bench {
 namespace {

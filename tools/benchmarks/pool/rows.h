@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "tools/benchmarks/pool/measure.h"
+#include "tools/benchmarks/measure.h"
 
 namespace pagedb::bench {
 

@@ -12,7 +12,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "tools/benchmarks/pool/measure.h"
+#include "tools/benchmarks/measure.h"
 
 namespace pagedb::bench {
 namespace {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
-// How pool_bench measures: what is compared runs in turns within one process, a figure is a median over the rounds, a
-// ratio the median of the rounds' ratios. And how it reports: one line a figure, a bound beside it, ok or MISSED.
+// How pool_bench and alloc_bench measure: what is compared runs in turns within one process, a figure is a median over
+// the rounds, a ratio the median of the rounds' ratios. And how they report: one line a figure, a bound beside it, ok
+// or MISSED.
 //
 // Loops that never wait are timed by the processor time of their thread, and in short slices: others may be using the
 // machine, and what they take is not the loop's.
@@ -46,6 +47,7 @@ class Report {
 struct Subject {
   std::string name;
   std::function<void(std::uint64_t count)> run;
+  std::function<void()> before{};  ///< what precedes each slice, untimed; nothing when empty
 };
 
 /// What rounds gave: nanoseconds of processor time an operation, by subject and round.
@@ -68,14 +70,21 @@ class Rounds {
   std::vector<std::vector<double>> ns_;
 };
 
-/// What a second thread does to a first one, measured in turns.
+/// What a second thread does to a first one, measured in turns. Where the two made each other sleep, their rates are
+/// those of the clock on the wall, as what they sleep is their own doing.
 struct Pairs {
   double ratio = 0;      ///< median over the pairs that count
-  unsigned counted = 0;  ///< pairs in which both threads had a core to themselves for at least nine tenths of the time
+  unsigned counted = 0;  ///< pairs in which both threads had a core to themselves for at least nine tenths of the time,
+                         ///< but for what they slept
+  unsigned slept = 0;    ///< those of them in which they slept
   unsigned pairs = 0;    ///< all pairs; where fewer than five counted, the five that overlapped most stand for them
 };
 
-/// Rate of `run(thread, count)` by threads 0 and 1 at once, both together, over that of thread 0 alone.
+/// The line that says how many of them counted.
+[[nodiscard]] std::string counted(const Pairs& pairs);
+
+/// Rate of `run(thread, count)` by threads 0 and 1 at once, both together, over that of thread 0 alone. Up to four
+/// times as many pairs as `pairs` where few of them count.
 [[nodiscard]] Pairs two_over_one(const std::function<void(unsigned thread, std::uint64_t count)>& run, unsigned pairs);
 
 /// Rate of `run(count)` beside a thread that does `other` all the time, over its rate alone.
