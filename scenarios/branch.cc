@@ -48,7 +48,7 @@ std::unique_ptr<Subject> Branch::open() {
   auto opened = run_.engine().open(scheduler_, disk_, run_.path(), {.page_size = oracle().page_size()});
   const Verdict verdict =
       oracle().judge_open(opened ? nullptr : &opened.error(), opened && (*opened)->open_report().interrupted_create,
-                          media_, length_, false);
+                          media_, length_, false, run_.may_lose_both_slots());
   run_.report(verdict);
   superblock_ = outcome_of(verdict.kind);
   if (opened && recovered && (*opened)->open_report().superblock_healed) superblock_ = Outcome::repaired;

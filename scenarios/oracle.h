@@ -133,9 +133,10 @@ class Oracle {
   [[nodiscard]] Verdict judge_flushed(std::size_t page, std::uint64_t lsn, const sim::Media& media,
                                       std::uint64_t length) const;
   /// Judges how opening the file ended. `media` is what stands in it; null: there is no such file. `finished`: open was
-  /// asked to finish an interrupted create, and `media` shows the file afterwards.
+  /// asked to finish an interrupted create, and `media` shows the file afterwards. `may_lose_both`: something besides a
+  /// commit may damage superblocks (faults of the medium; users' pages beside them where pages straddle sectors).
   [[nodiscard]] Verdict judge_open(const PageError* error, bool interrupted_create, const sim::Media* media,
-                                   std::uint64_t length, bool finished) const;
+                                   std::uint64_t length, bool finished, bool may_lose_both = true) const;
   /// Judges what the superblocks say of where redo begins, and gives it in `redo_from`. `media` is what the crash left.
   [[nodiscard]] Verdict judge_redo_from(const sim::Media& media, std::uint64_t length, std::uint64_t& redo_from) const;
   /// Whether `bytes`, a whole page, say that they are version `lsn` of page index `page`, and are.

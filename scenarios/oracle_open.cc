@@ -55,7 +55,7 @@ PageState Oracle::superblock_state(const sim::Media& media, std::uint64_t length
 }
 
 Verdict Oracle::judge_open(const PageError* error, bool interrupted_create, const sim::Media* media,
-                           std::uint64_t length, bool finished) const {
+                           std::uint64_t length, bool finished, bool may_lose_both) const {
   const auto broken_open = [](Invariant invariant, std::string what) {
     return Verdict{Verdict::Kind::broken, invariant, "open: " + std::move(what)};
   };
@@ -78,6 +78,10 @@ Verdict Oracle::judge_open(const PageError* error, bool interrupted_create, cons
   if (error == nullptr) {
     if (interrupted_create ? !created_ && (untouched || (finished && sound)) : sound) return {};
     return broken_open(Invariant::integrity, "Ok, with " + slots);
+  }
+  if (created_ && !sound && !may_lose_both) {
+    return broken_open(Invariant::durability, fmt::format("{}, with {}, and nothing that a commit does damages both",
+                                                          name(error->code), slots));
   }
   if (unreadable) {
     if (error->code == ErrorCode::io_error) return {Verdict::Kind::detected, {}, {}};

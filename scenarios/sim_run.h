@@ -83,6 +83,8 @@ class SimRun final : public Host, public sim::DiskObserver {
   [[nodiscard]] FoundMap find_map(const sim::Media& media, std::uint64_t length);
   /// Whether media faults may hit metadata.
   [[nodiscard]] bool damaging() const noexcept { return damaging_; }
+  /// Whether anything besides commits may damage superblocks. An allocator keeps the pages beside them from everybody.
+  [[nodiscard]] bool may_lose_both_slots() const noexcept { return damaging_ || !plan_.allocator; }
 
   /// Takes what a verdict says, if it says anything.
   void report(const Verdict& verdict);
