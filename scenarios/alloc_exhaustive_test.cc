@@ -308,7 +308,8 @@ WrongEngine with_allocator(Life life) {
 
 TEST(AllocExhaustive, finds_nothing_in_an_engine_that_hands_every_call_on) {
   for (const Life life : {Life::created, Life::opened}) {
-    Exhaustive exhaustive(with_allocator<ForwardingAllocator>(life), {.steps = 2, .recoveries = true}, used);
+    const WrongEngine engine = with_allocator<ForwardingAllocator>(life);
+    Exhaustive exhaustive(engine, {.steps = 2, .recoveries = true}, used);
     exhaustive.run();
     EXPECT_TRUE(exhaustive.complete()) << exhaustive.failure();
   }

@@ -190,6 +190,7 @@ class Exhaustive {
 
   Exhaustive(const Engine& engine, const Reach& reach, Prepare prepare = {})
       : engine_(engine), reach_(reach), prepare_(std::move(prepare)), profile_(*faults::find_profile(reach.profile)) {}
+  Exhaustive(Engine&&, const Reach&, Prepare = {}) = delete;  // it is kept
   ~Exhaustive() {
     for (ExhaustiveLevel& level : levels_) level.close();
   }
