@@ -23,7 +23,11 @@ class Mix {
 
   void run() {
     world_.allocate();
-    if (setup_.options.end) world_.run(225);  // three chunks: there is not much more
+    if (setup_.options.end) {  // three chunks of 512: some of each is left, and not much
+      world_.run(225);
+      world_.run(480);
+      world_.run(480);
+    }
     for (auto& pages : pages_)
       for (int i = 0; i < 3; ++i) keep(pages, world_.allocate_if_any());
     world_.sync();
@@ -49,7 +53,7 @@ class Mix {
           keep(mine, world_.allocate_if_any());
           break;
         case 3:
-          keep(mine, world_.near_if_any(pick(2, 2) * kRegion + pick(3, 700)));
+          keep(mine, world_.near_if_any(pick(2, 2) * kRegion + pick(3, 1400)));
           break;
         case 4: {
           const std::uint64_t count = 1 + pick(2, 40), first = world_.run_if_any(count);
@@ -68,7 +72,7 @@ class Mix {
           });
           break;
         case 9:
-          look(pick(2, 2) * kRegion + pick(3, 700));
+          look(pick(2, 2) * kRegion + pick(3, 1400));
           break;
         default:
           if (fails_ && pick(2, 3) == 0) world_.store.node_writes_to_fail = 1;
@@ -126,12 +130,12 @@ class AllocMixModelTest : public testing::TestWithParam<int> {
   }
 };
 
-TEST_P(AllocMixModelTest, with_little_room) { check_mix({.options = {.end = PageId{768}}}, 0, false); }
+TEST_P(AllocMixModelTest, with_little_room) { check_mix({.options = {.end = PageId{1536}}}, 0, false); }
 TEST_P(AllocMixModelTest, in_one_lane) { check_mix({.one_lane = true}, 100, false); }
 TEST_P(AllocMixModelTest, in_two_regions) { check_mix({.image = &two_regions()}, 200, false); }
 TEST_P(AllocMixModelTest, with_commits_that_fail) { check_mix({.one_lane = true}, 300, true); }
 TEST_P(AllocMixModelTest, with_reuse_before_sync) {
-  check_mix({.options = {.end = PageId{768}, .reuse_before_sync = true}}, 400, false);
+  check_mix({.options = {.end = PageId{1536}, .reuse_before_sync = true}}, 400, false);
 }
 
 INSTANTIATE_TEST_SUITE_P(Scripts, AllocMixModelTest, testing::Range(0, 4));

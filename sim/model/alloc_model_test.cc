@@ -21,12 +21,13 @@ TEST(AllocModelTest, two_tasks_allocate_from_one_chunk) {
   });
 }
 
-// The pages before 252, and those of the zone, are taken: three are left in the first chunk.
+// Of the first chunk, the pages before 512, three are left.
 TEST(AllocModelTest, two_tasks_of_a_lane_need_a_new_chunk) {
   check_exhaustively(3, [](Execution& model) {
     AllocModel world(model, {.one_lane = true});
     world.allocate();
-    world.run(251);
+    world.run(252);
+    world.run(223);
     const auto task = [&] {
       world.allocate();
       world.allocate();
@@ -135,12 +136,19 @@ TEST(AllocModelTest, a_run_is_covered_as_a_whole) {
   });
 }
 
+/// Takes all of the pages before 1024 but one, which is the last.
+void fill_two_chunks(AllocModel& world) {
+  world.run(253);
+  world.run(226);
+  world.run(511);
+}
+
 TEST(AllocModelTest, freed_pages_are_found_by_a_search_that_races_the_commit) {
   check_exhaustively(2, [](Execution& model) {
-    AllocModel world(model, {.options = {.end = PageId{512}}});
-    world.run(253);
-    world.run(225);
+    AllocModel world(model, {.options = {.end = PageId{1024}}});
+    fill_two_chunks(world);
     const std::uint64_t last = world.allocate();
+    model.expect(last == 1023 && !world.pages->allocate(), "the file is not full");
     model.run_tasks({{"owner",
                       [&] {
                         world.free(last);
@@ -155,10 +163,10 @@ TEST(AllocModelTest, freed_pages_are_found_by_a_search_that_races_the_commit) {
 
 TEST(AllocModelTest, pages_freed_for_reuse_are_found_by_a_search) {
   check_exhaustively(2, [](Execution& model) {
-    AllocModel world(model, {.options = {.end = PageId{512}, .reuse_before_sync = true}});
-    world.run(253);
-    world.run(225);
+    AllocModel world(model, {.options = {.end = PageId{1024}, .reuse_before_sync = true}});
+    fill_two_chunks(world);
     const std::uint64_t last = world.allocate();
+    model.expect(last == 1023 && !world.pages->allocate(), "the file is not full");
     model.run_tasks({{"owner",
                       [&] {
                         world.free(last);
