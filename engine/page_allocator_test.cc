@@ -291,15 +291,9 @@ TEST_P(PageAllocatorUse, high_water_stays_and_free_pages_are_counted) {
 // ---- an end
 
 /// A scheduler whose task is whichever the test says.
-class AnyTaskScheduler final : public Scheduler {
+class AnyTaskScheduler final : public IdleScheduler {
  public:
   TaskId current() noexcept override { return {who}; }
-  bool park(Time) noexcept override { return true; }
-  void unpark(TaskId) noexcept override {}
-  TaskId spawn(std::string_view, std::function<void()>) override { return {}; }
-  void join(TaskId) noexcept override {}
-  Time now() noexcept override { return {}; }
-  void relax(unsigned) noexcept override {}
   std::uint64_t who = 1;
 };
 

@@ -31,7 +31,7 @@
 namespace pagedb::testing_support {
 
 /// A scheduler for tests with one thread: nothing ever waits.
-class IdleScheduler final : public Scheduler {
+class IdleScheduler : public Scheduler {
  public:
   TaskId current() noexcept override { return {1}; }
   bool park(Time) noexcept override { return true; }
