@@ -148,9 +148,6 @@ struct LastWrites {
 /// Which barriers a wrong engine does not ask for. Each file has its own.
 using Swallows = std::function<bool(const LastWrites&)>;
 
-/// Which lives of a file an engine is wrong in.
-enum class Life : std::uint8_t { created, opened };
-
 class SwallowingFile final : public IoFile {
  public:
   SwallowingFile(std::unique_ptr<IoFile> inner, Swallows swallows)
@@ -264,46 +261,6 @@ TEST(AllocExhaustive, finds_a_sync_that_returns_before_it_is_durable) {
   const std::string failure = failure_of(engine, {.profile = "nvme-4k", .steps = 2});
   EXPECT_THAT(failure, StartsWith("nvme-4k: sync\ncrash at boundary "));
   EXPECT_THAT(failure, HasSubstr("a sync had made allocation commit 1 durable, but the crash left commit 0"));
-}
-
-/// An allocator that hands every call on. Wrong ones override what they get wrong.
-class ForwardingAllocator : public AllocatorSubject {
- public:
-  explicit ForwardingAllocator(std::unique_ptr<AllocatorSubject> inner) : inner_(std::move(inner)) {}
-  Result<PageId> allocate() override { return inner_->allocate(); }
-  Result<PageId> allocate_near(PageId hint) override { return inner_->allocate_near(hint); }
-  Result<PageId> allocate_run(std::uint64_t count) override { return inner_->allocate_run(count); }
-  Result<void> free(PageId id) override { return inner_->free(id); }
-  Result<bool> is_allocated(PageId id) override { return inner_->is_allocated(id); }
-  PageId high_water() override { return inner_->high_water(); }
-  std::uint64_t free_count() override { return inner_->free_count(); }
-  Result<void> sync() override { return inner_->sync(); }
-  Result<void> shrink_to_fit() override { return inner_->shrink_to_fit(); }
-  std::unique_ptr<Change> change() override { return inner_->change(); }
-
- protected:
-  std::unique_ptr<AllocatorSubject> inner_;
-};
-
-template <class A>
-class WithAllocator final : public Forwarding {
- public:
-  using Forwarding::Forwarding;
-  Result<std::unique_ptr<AllocatorSubject>> allocator(const PageAllocatorOptions& options) override {
-    return inner_->allocator(options).map(
-        [](std::unique_ptr<AllocatorSubject> made) -> std::unique_ptr<AllocatorSubject> {
-          return std::make_unique<A>(std::move(made));
-        });
-  }
-};
-
-/// The production engine with an allocator of type `A` in one life.
-template <class A>
-WrongEngine with_allocator(Life life) {
-  return WrongEngine([life](std::unique_ptr<Subject> inner, const World& world) -> Result<std::unique_ptr<Subject>> {
-    if (world.created != (life == Life::created)) return inner;
-    return std::make_unique<WithAllocator<A>>(std::move(inner));
-  });
 }
 
 TEST(AllocExhaustive, finds_nothing_in_an_engine_that_hands_every_call_on) {

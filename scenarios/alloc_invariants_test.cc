@@ -25,49 +25,6 @@ using ::testing::HasSubstr;
 
 using namespace testing_support;
 
-/// An allocator that hands every call on. Wrong ones override what they get wrong.
-class ForwardingAllocator : public AllocatorSubject {
- public:
-  explicit ForwardingAllocator(std::unique_ptr<AllocatorSubject> inner) : inner_(std::move(inner)) {}
-  Result<PageId> allocate() override { return inner_->allocate(); }
-  Result<PageId> allocate_near(PageId hint) override { return inner_->allocate_near(hint); }
-  Result<PageId> allocate_run(std::uint64_t count) override { return inner_->allocate_run(count); }
-  Result<void> free(PageId id) override { return inner_->free(id); }
-  Result<bool> is_allocated(PageId id) override { return inner_->is_allocated(id); }
-  PageId high_water() override { return inner_->high_water(); }
-  std::uint64_t free_count() override { return inner_->free_count(); }
-  Result<void> sync() override { return inner_->sync(); }
-  Result<void> shrink_to_fit() override { return inner_->shrink_to_fit(); }
-  std::unique_ptr<Change> change() override { return inner_->change(); }
-
- protected:
-  std::unique_ptr<AllocatorSubject> inner_;
-};
-
-/// A file whose allocator is an `A`.
-template <class A>
-class WithAllocator final : public Forwarding {
- public:
-  using Forwarding::Forwarding;
-  Result<std::unique_ptr<AllocatorSubject>> allocator(const PageAllocatorOptions& options) override {
-    auto made = inner_->allocator(options);
-    if (!made) return made;
-    return std::make_unique<A>(std::move(*made));
-  }
-};
-
-/// Which lives of a file an engine is wrong in.
-enum class Life : std::uint8_t { all, created, opened };
-
-/// The production engine with allocators of type `A`.
-template <class A>
-WrongEngine with(Life life = Life::all) {
-  return WrongEngine([life](std::unique_ptr<Subject> inner, const World& world) -> Result<std::unique_ptr<Subject>> {
-    if (life == (world.created ? Life::opened : Life::created)) return inner;
-    return std::make_unique<WithAllocator<A>>(std::move(inner));
-  });
-}
-
 using RunWith = RunResult (*)(const RunRequest&, const Engine&);
 
 Violation first_violation(const Engine& engine, RunWith run = run_alloc_crash,
@@ -82,7 +39,7 @@ void expect_violations(const Engine& engine, const char* says) {
 }
 
 TEST(AllocInvariants, NoneFiresOnTheProductionEngine) {
-  const WrongEngine engine = with<ForwardingAllocator>();
+  const WrongEngine engine = with_allocator<ForwardingAllocator>();
   for (const RunWith run : {run_alloc_crash, run_alloc_pool_crash}) {
     for (std::uint64_t seed = 0; seed < 10; ++seed) {
       const RunResult result = run_seed(seed, [&](const RunRequest& request) { return run(request, engine); });
@@ -119,8 +76,8 @@ TEST(AllocInvariants, FiresOnAPageThatIsGivenOutTwice) {
    private:
     std::optional<PageId> last_;
   };
-  expect_violations(with<Twice>(), "were given out, and somebody has one of 1");
-  const Violation recovered = first_violation(with<Twice>(Life::opened));
+  expect_violations(with_allocator<Twice>(), "were given out, and somebody has one of 1");
+  const Violation recovered = first_violation(with_allocator<Twice>(Life::opened));
   EXPECT_THAT(recovered.message, HasSubstr("were given out, and somebody has one of 1"));
   EXPECT_GT(recovered.branch, 0u);
 }
@@ -135,7 +92,8 @@ TEST(AllocInvariants, FiresOnARunOfWhichSomebodyHasAPage) {
       return PageId{first->value - 1};  // the page before it: most likely somebody's
     }
   };
-  EXPECT_THAT(first_violation(with<Overlaps>()).message, HasSubstr("were given out, and somebody has one of"));
+  EXPECT_THAT(first_violation(with_allocator<Overlaps>()).message,
+              HasSubstr("were given out, and somebody has one of"));
 }
 
 TEST(AllocInvariants, FiresOnAReservedPage) {
@@ -148,7 +106,8 @@ TEST(AllocInvariants, FiresOnAReservedPage) {
     }
   };
   // With a pool there is an end long before it.
-  EXPECT_THAT(first_violation(with<GivesOutTheTwin>()).message, HasSubstr("page 256 was given out, which is reserved"));
+  EXPECT_THAT(first_violation(with_allocator<GivesOutTheTwin>()).message,
+              HasSubstr("page 256 was given out, which is reserved"));
 }
 
 TEST(AllocInvariants, FiresOnAPageThatIsGivenOutBeforeItsBeingFreeIsDurable) {
@@ -187,7 +146,7 @@ TEST(AllocInvariants, FiresOnADoubleFreeThatIsAccepted) {
       return freed;
     }
   };
-  expect_violations(with<Accepts>(), "was freed, and nobody had it");
+  expect_violations(with_allocator<Accepts>(), "was freed, and nobody had it");
 }
 
 TEST(AllocInvariants, FiresOnAFreeThatIsRefused) {
@@ -199,7 +158,7 @@ TEST(AllocInvariants, FiresOnAFreeThatIsRefused) {
       return inner_->free(id);
     }
   };
-  const Violation violation = first_violation(with<Refuses>(), run_alloc_crash, Invariant::typed_errors);
+  const Violation violation = first_violation(with_allocator<Refuses>(), run_alloc_crash, Invariant::typed_errors);
   EXPECT_THAT(violation.message, HasSubstr("a free failed, and no injected fault explains it"));
 }
 
@@ -213,7 +172,7 @@ class Lies final : public ForwardingAllocator {
 };
 
 TEST(AllocInvariants, FiresOnAnAllocatorThatSaysTheOpposite) {
-  expect_violations(with<Lies>(Life::created), "is_allocated says");
+  expect_violations(with_allocator<Lies>(Life::created), "is_allocated says");
 }
 
 TEST(AllocInvariants, FiresOnNoFreePageWherePagesAreFree) {
@@ -228,7 +187,7 @@ TEST(AllocInvariants, FiresOnNoFreePageWherePagesAreFree) {
    private:
     unsigned calls_ = 0;
   };
-  expect_violations(with<SaysFull>(Life::created), "no_free_page, but");
+  expect_violations(with_allocator<SaysFull>(Life::created), "no_free_page, but");
 }
 
 TEST(AllocInvariants, FiresOnACountThatIsWrongWhenNobodyWorks) {
@@ -237,7 +196,7 @@ TEST(AllocInvariants, FiresOnACountThatIsWrongWhenNobodyWorks) {
     using ForwardingAllocator::ForwardingAllocator;
     std::uint64_t free_count() override { return inner_->free_count() + 1; }
   };
-  const Violation violation = first_violation(with<Miscounts>(Life::created));
+  const Violation violation = first_violation(with_allocator<Miscounts>(Life::created));
   EXPECT_THAT(violation.message, HasSubstr("pages are free, but free_count says"));
   EXPECT_EQ(violation.branch, 0u);
 }
@@ -251,13 +210,14 @@ TEST(AllocInvariants, FiresOnAHighWaterBelowWhatIsInUse) {
       return PageId{is.value - (is.value > 0)};
     }
   };
-  EXPECT_THAT(first_violation(with<TooLow>(Life::created)).message, HasSubstr("is in use, but high water is"));
+  EXPECT_THAT(first_violation(with_allocator<TooLow>(Life::created)).message,
+              HasSubstr("is in use, but high water is"));
 }
 
 // ---- recoveries
 
 TEST(AllocInvariants, FiresOnARecoveryThatSaysTheOpposite) {
-  const Violation violation = first_violation(with<Lies>(Life::opened));
+  const Violation violation = first_violation(with_allocator<Lies>(Life::opened));
   EXPECT_THAT(violation.message, HasSubstr("says the medium, and the allocator says the opposite"));
   EXPECT_GT(violation.branch, 0u);
 }
@@ -272,7 +232,8 @@ TEST(AllocInvariants, FiresOnARecoveryThatLosesAnAllocation) {
       }
     }
   };
-  expect_violations(with<Loses>(Life::opened), "is in use, says the medium, and the allocator says the opposite");
+  expect_violations(with_allocator<Loses>(Life::opened),
+                    "is in use, says the medium, and the allocator says the opposite");
 }
 
 TEST(AllocInvariants, FiresOnARecoveryWithAPageTooMany) {
@@ -282,7 +243,7 @@ TEST(AllocInvariants, FiresOnARecoveryWithAPageTooMany) {
       static_cast<void>(inner_->allocate());
     }
   };
-  const Violation violation = first_violation(with<Takes>(Life::opened));
+  const Violation violation = first_violation(with_allocator<Takes>(Life::opened));
   EXPECT_GT(violation.branch, 0u);
   EXPECT_THAT(violation.message, HasSubstr("says the medium, and the allocator says"));
 }
@@ -293,7 +254,8 @@ TEST(AllocInvariants, FiresOnARecoveredHighWaterThatTheMapDoesNotHave) {
     using ForwardingAllocator::ForwardingAllocator;
     PageId high_water() override { return PageId{inner_->high_water().value + 1}; }
   };
-  expect_violations(with<TooHigh>(Life::opened), "high water is 0, says the medium, and the allocator says 1");
+  expect_violations(with_allocator<TooHigh>(Life::opened),
+                    "high water is 0, says the medium, and the allocator says 1");
 }
 
 TEST(AllocInvariants, FiresOnARecoveredCountThatTheMapDoesNotHave) {
@@ -302,7 +264,8 @@ TEST(AllocInvariants, FiresOnARecoveredCountThatTheMapDoesNotHave) {
     using ForwardingAllocator::ForwardingAllocator;
     std::uint64_t free_count() override { return inner_->free_count() + 1; }
   };
-  expect_violations(with<Miscounts>(Life::opened), "0 pages are free, says the medium, and the allocator says 1");
+  expect_violations(with_allocator<Miscounts>(Life::opened),
+                    "0 pages are free, says the medium, and the allocator says 1");
 }
 
 TEST(AllocInvariants, TypedErrorsFiresOnAnAllocatorThatDoesNotOpen) {
@@ -326,7 +289,7 @@ TEST(AllocInvariants, FiresOnASyncThatDoesNothing) {
     Result<void> sync() override { return {}; }
   };
   for (const Life life : {Life::created, Life::all}) {
-    const WrongEngine engine = with<Forgets>(life);
+    const WrongEngine engine = with_allocator<Forgets>(life);
     std::string message;
     for (std::uint64_t seed = 0; seed < kSeeds && message.empty(); ++seed) {
       const auto run = [&](const RunRequest& request) { return run_alloc_crash(request, engine); };

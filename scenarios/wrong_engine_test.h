@@ -85,6 +85,49 @@ Wrong wrapped() {
   };
 }
 
+/// An allocator that hands every call on. Wrong ones override what they get wrong.
+class ForwardingAllocator : public AllocatorSubject {
+ public:
+  explicit ForwardingAllocator(std::unique_ptr<AllocatorSubject> inner) : inner_(std::move(inner)) {}
+  Result<PageId> allocate() override { return inner_->allocate(); }
+  Result<PageId> allocate_near(PageId hint) override { return inner_->allocate_near(hint); }
+  Result<PageId> allocate_run(std::uint64_t count) override { return inner_->allocate_run(count); }
+  Result<void> free(PageId id) override { return inner_->free(id); }
+  Result<bool> is_allocated(PageId id) override { return inner_->is_allocated(id); }
+  PageId high_water() override { return inner_->high_water(); }
+  std::uint64_t free_count() override { return inner_->free_count(); }
+  Result<void> sync() override { return inner_->sync(); }
+  Result<void> shrink_to_fit() override { return inner_->shrink_to_fit(); }
+  std::unique_ptr<Change> change() override { return inner_->change(); }
+
+ protected:
+  std::unique_ptr<AllocatorSubject> inner_;
+};
+
+/// A file whose allocator is an `A`.
+template <class A>
+class WithAllocator final : public Forwarding {
+ public:
+  using Forwarding::Forwarding;
+  Result<std::unique_ptr<AllocatorSubject>> allocator(const PageAllocatorOptions& options) override {
+    auto made = inner_->allocator(options);
+    if (!made) return made;
+    return std::make_unique<A>(std::move(*made));
+  }
+};
+
+/// Which lives of a file an engine is wrong in.
+enum class Life : std::uint8_t { all, created, opened };
+
+/// The production engine with allocators of type `A`.
+template <class A>
+WrongEngine with_allocator(Life life = Life::all) {
+  return WrongEngine([life](std::unique_ptr<Subject> inner, const World& world) -> Result<std::unique_ptr<Subject>> {
+    if (life == (world.created ? Life::opened : Life::created)) return inner;
+    return std::make_unique<WithAllocator<A>>(std::move(inner));
+  });
+}
+
 /// What `run`, a scenario with an engine of the test's, makes of one seed.
 template <class Run>
 RunResult run_seed(std::uint64_t seed, Run&& run, std::string_view profile = "nvme-512") {
