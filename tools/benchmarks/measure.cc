@@ -40,6 +40,31 @@ void Report::bound(const std::string& what, double value, const char* how, doubl
   if (!held) ++missed_;
 }
 
+int run_groups(int argc, char** argv, const std::string& program, std::span<const Group> groups) {
+  std::string directory = ".";
+  std::vector<const Group*> asked;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.name == argument; });
+    if (argument.starts_with("--dir=")) {
+      directory = argument.substr(6);
+    } else if (group != groups.end()) {
+      asked.push_back(&*group);
+    } else {
+      std::fprintf(stderr, "%s: unknown argument '%s'\n", program.c_str(), argument.c_str());
+      std::fprintf(stderr, "use --dir=DIRECTORY and any of:");
+      for (const Group& known : groups) std::fprintf(stderr, " %s", known.name.c_str());
+      std::fprintf(stderr, "\n");
+      return 2;
+    }
+  }
+  if (asked.empty())
+    for (const Group& group : groups) asked.push_back(&group);
+  Report report;
+  for (const Group* group : asked) group->rows(report, directory);
+  return report.missed() == 0 ? 0 : 1;
+}
+
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());

@@ -37,6 +37,17 @@ class Report {
   unsigned missed_ = 0;
 };
 
+/// Rows that are measured together, under the name by which the command line asks for them.
+struct Group {
+  std::string name;
+  std::function<void(Report& report, const std::string& directory)> rows;
+};
+
+/// The main function of a program of such groups: `PROGRAM [--dir=DIRECTORY] [GROUP ...]`, all groups unless told
+/// otherwise, in the current directory unless told otherwise. Returns the exit code: 0 every bound holds, 1 one is
+/// missed, 2 usage.
+[[nodiscard]] int run_groups(int argc, char** argv, const std::string& program, std::span<const Group> groups);
+
 /// The middle of `values`, which must not be empty.
 [[nodiscard]] double median(std::vector<double> values);
 

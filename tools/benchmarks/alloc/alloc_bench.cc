@@ -8,11 +8,7 @@
 // DIRECTORY (the current one) must be on the disk to measure, with O_DIRECT and room for 300 MiB; `sync` makes a sparse
 // file of 4 TB there, of which it writes that much, and takes 500 MiB of memory. Exit: 0 every bound holds, 1 one is
 // missed, 2 usage, 3 the disk or the engine refused something.
-#include <algorithm>
-#include <cstdio>
-#include <string>
 #include <thread>
-#include <vector>
 
 #include "tools/benchmarks/alloc/rows.h"
 
@@ -22,29 +18,7 @@ int main(int argc, char** argv) {
   // reason for a mutex is like that, so the peers would look quicker than they are.
   std::thread([] {}).join();
 
-  const std::vector<std::string> known{"speed", "threads", "sync", "open"};
-  std::string directory = ".";
-  std::vector<std::string> groups;
-  for (int i = 1; i < argc; ++i) {
-    const std::string argument = argv[i];
-    if (argument.starts_with("--dir=")) {
-      directory = argument.substr(6);
-    } else if (std::find(known.begin(), known.end(), argument) != known.end()) {
-      groups.push_back(argument);
-    } else {
-      std::fprintf(stderr, "alloc_bench: unknown argument '%s'\n", argument.c_str());
-      std::fprintf(stderr, "use --dir=DIRECTORY and any of: speed threads sync open\n");
-      return 2;
-    }
-  }
-  if (groups.empty()) groups = known;
-
-  Report report;
-  for (const std::string& group : groups) {
-    if (group == "speed") speed_rows(report, directory);
-    if (group == "threads") two_thread_rows(report, directory);
-    if (group == "sync") sync_rows(report, directory);
-    if (group == "open") open_rows(report, directory);
-  }
-  return report.missed() == 0 ? 0 : 1;
+  const Group groups[] = {
+      {"speed", speed_rows}, {"threads", two_thread_rows}, {"sync", sync_rows}, {"open", open_rows}};
+  return run_groups(argc, argv, "alloc_bench", groups);
 }

@@ -9,11 +9,8 @@
 // bound holds, 1 one is missed, 2 usage.
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
-#include <vector>
 
 #include "tools/benchmarks/pool/rows.h"
 
@@ -26,31 +23,11 @@ int main(int argc, char** argv) {
     char self[4096] = {};  // not by its name in /proc, which profilers would then show
     if (::readlink("/proc/self/exe", self, sizeof self - 1) > 0) ::execv(self, argv);
   }
-  const std::vector<std::string> known{"resident", "hot", "memory", "curve", "misses", "checkpoint"};
-  std::string directory = ".";
-  std::vector<std::string> groups;
-  for (int i = 1; i < argc; ++i) {
-    const std::string argument = argv[i];
-    if (argument.starts_with("--dir=")) {
-      directory = argument.substr(6);
-    } else if (std::find(known.begin(), known.end(), argument) != known.end()) {
-      groups.push_back(argument);
-    } else {
-      std::fprintf(stderr, "pool_bench: unknown argument '%s'\n", argument.c_str());
-      std::fprintf(stderr, "use --dir=DIRECTORY and any of: resident hot memory curve misses checkpoint\n");
-      return 2;
-    }
-  }
-  if (groups.empty()) groups = known;
-
-  Report report;
-  for (const std::string& group : groups) {
-    if (group == "resident") resident_rows(report, directory);
-    if (group == "hot") hot_rows(report);
-    if (group == "memory") memory_rows(report);
-    if (group == "curve") curve_rows(report);
-    if (group == "misses") miss_rows(report, directory);
-    if (group == "checkpoint") checkpoint_rows(report, directory);
-  }
-  return report.missed() == 0 ? 0 : 1;
+  const auto in_memory = [](void (*rows)(Report&)) {
+    return [rows](Report& report, const std::string&) { rows(report); };
+  };
+  const Group groups[] = {
+      {"resident", resident_rows},      {"hot", in_memory(hot_rows)}, {"memory", in_memory(memory_rows)},
+      {"curve", in_memory(curve_rows)}, {"misses", miss_rows},        {"checkpoint", checkpoint_rows}};
+  return run_groups(argc, argv, "pool_bench", groups);
 }
