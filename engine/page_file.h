@@ -57,8 +57,9 @@ struct OpenOptions {
 struct OpenReport {
   bool interrupted_create = false;       ///< the file was empty or all zero: a create that never finished
   std::uint64_t partial_tail_bytes = 0;  ///< bytes after the last whole page: an extension that never finished; ignored
-  bool superblock_healed = false;   ///< one superblock did not verify and was rewritten from its twin (read_write only)
-  bool superblock_damaged = false;  ///< one superblock does not verify and was left alone (read_only)
+  bool superblock_healed = false;        ///< one superblock was older or did not verify, and both hold the other now
+                                         ///< (read_write only)
+  bool superblock_damaged = false;       ///< one superblock does not verify and was left alone (read_only)
 };
 
 /// Numbered, checksummed pages in one file. See the head of this file for shape, integrity, durability and
@@ -72,9 +73,10 @@ class PageFile final : public PageStore {
                                                                 const std::string& path, PageSize page_size,
                                                                 const FileId& id);
 
-  /// Opens a page file. A writable open syncs before it relies on anything it read, and heals a superblock that does
-  /// not verify from its twin. A file that is not ours, or has pages of another size, is refused and stays as it was. A
-  /// superblock that cannot be read (EIO) makes open fail.
+  /// Opens a page file. A writable open syncs before it relies on anything it read, and makes both superblocks hold
+  /// what it found, durably: that is a write and a sync, or two of each where one of them has to be mended. A file that
+  /// is not ours, or has pages of another size, is refused and stays as it was. A superblock that cannot be read (EIO)
+  /// makes open fail.
   [[nodiscard]] static Result<std::unique_ptr<PageFile>> open(Scheduler& scheduler, IoBackend& backend,
                                                               const std::string& path, const OpenOptions& options = {});
 
