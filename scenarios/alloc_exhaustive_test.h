@@ -192,6 +192,7 @@ class Exhaustive {
       : engine_(engine), reach_(reach), prepare_(std::move(prepare)), profile_(*faults::find_profile(reach.profile)) {}
   Exhaustive(Engine&&, const Reach&, Prepare = {}) = delete;  // it is kept
   ~Exhaustive() {
+    const sim::HarnessScope scope;
     for (ExhaustiveLevel& level : levels_) level.close();
   }
 

@@ -39,6 +39,7 @@ class Pagesim : public ::testing::Test {
   Pagesim() : directory_(fs::temp_directory_path() / ("pagesim_test." + std::to_string(::getpid()))) {
     fs::remove_all(directory_);
     fs::create_directories(directory_);
+    for (const char* name : {"GTEST_SHARD_INDEX", "GTEST_TOTAL_SHARDS"}) ::unsetenv(name);  // are for this program
   }
   ~Pagesim() override { fs::remove_all(directory_); }
 
