@@ -73,7 +73,7 @@ struct PageAllocatorOptions {
 };
 
 /// Which pages of a PageFile are in use. See the head of this file.
-class PageAllocator {
+class PageAllocator final : public RedoAllocation {
  public:
   /// The allocator of `file`, which must outlive it and has one at a time. A file without an allocation map gets one
   /// with the first sync; in it nothing is allocated, whatever pages it has. Errors: allocation_damaged when the root
@@ -153,9 +153,9 @@ class PageAllocator {
   };
 
   /// Redo: page `id` is allocated. Errors: reserved_page, page_id_overflow, those of reading the map, out_of_memory.
-  [[nodiscard]] Result<void> redo_allocate(PageId id) noexcept;
+  [[nodiscard]] Result<void> redo_allocate(PageId id) noexcept override;
   /// Redo: page `id` is free. Errors: the same.
-  [[nodiscard]] Result<void> redo_free(PageId id) noexcept;
+  [[nodiscard]] Result<void> redo_free(PageId id) noexcept override;
   /// All records are redone.
   void redo_done() noexcept;
 

@@ -317,7 +317,7 @@ void PoolClient::log_change(std::size_t page, std::uint64_t lsn, std::uint64_t p
     return;
   }
   oracle.fill(lsn, copy_.span());
-  shared_.log->append_image(id(page), lsn, copy_.span());
+  shared_.log->append_image(id(page), lsn, previous, copy_.span());
 }
 
 // ---- writing

@@ -4,8 +4,8 @@
 // frame to spare.
 #include "scenarios/pool_scenarios.h"
 
+#include "scenarios/log_recovery.h"
 #include "scenarios/page_workload.h"
-#include "scenarios/pool_redo.h"
 #include "scenarios/pool_workload.h"
 #include "scenarios/real_run.h"
 #include "scenarios/sim_run.h"
@@ -30,13 +30,15 @@ void recover_by_opening(Branch& branch) {
   branch.verify(*file);
 }
 
+void recover_with_log(Branch& branch) { recover_by_redo(branch, kPoolLog); }
+
 RunResult run_plot(const RunRequest& request, const Plot& plot, const Engine& engine) {
   const sim::HarnessScope scope;
   SimPlan plan;
   plan.engine = &engine;
   plan.faults = plot.faults;
   plan.pages = workload_pages(plan.page_size, plot.pages);
-  plan.recover = plot.shape.log ? recover_by_redo : recover_by_opening;
+  plan.recover = plot.shape.log ? recover_with_log : recover_by_opening;
   SimRun run(request, plot.name, std::move(plan));
   run_pool_workload(run, plot.shape);
   return run.finish();

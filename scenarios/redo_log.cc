@@ -40,11 +40,11 @@ std::uint32_t crc_of(Head head, std::span<const std::byte> bytes) {
 
 /// Where in a record its bytes stand.
 std::size_t bytes_at(std::uint32_t kind) {
-  return kind == static_cast<std::uint32_t>(RedoKind::delta) ? sizeof(Head) : kBlock;
+  return kind == static_cast<std::uint32_t>(LogKind::delta) ? sizeof(Head) : kBlock;
 }
 /// What of a record has to be sound.
 std::size_t sound_bytes(std::uint32_t kind) {
-  return kind == static_cast<std::uint32_t>(RedoKind::image) ? 2 * kBlock : kBlock;
+  return kind == static_cast<std::uint32_t>(LogKind::image) ? 2 * kBlock : kBlock;
 }
 /// And its gap: see the head of redo_log.h.
 std::size_t record_bytes(std::uint32_t kind) { return sound_bytes(kind) + kBlock; }
@@ -63,25 +63,25 @@ bool transfer(IoFile& file, IoOp op, std::uint64_t offset, std::span<std::byte> 
 }
 
 /// The record that stands at `at` of `log`, if a sound one does; `size` gets its length.
-std::optional<RedoRecord> decode(std::span<const std::byte> log, std::size_t at, std::size_t& size) {
+std::optional<LogRecord> decode(std::span<const std::byte> log, std::size_t at, std::size_t& size) {
   if (log.size() - at < 2 * kBlock) return std::nullopt;
   Head head;
   std::memcpy(&head, log.data() + at, sizeof head);
   if (head.magic != kMagic || head.position != at) return std::nullopt;
   size = record_bytes(head.kind);
   const std::size_t bytes_max =
-      head.kind == static_cast<std::uint32_t>(RedoKind::image) ? RedoLog::kImageBytes : RedoLog::kDeltaBytesMax;
+      head.kind == static_cast<std::uint32_t>(LogKind::image) ? RedoLog::kImageBytes : RedoLog::kDeltaBytesMax;
   if (log.size() - at < size || head.size > bytes_max || head.offset > RedoLog::kImageBytes - head.size)
     return std::nullopt;
   const std::span<const std::byte> bytes = log.subspan(at + bytes_at(head.kind), head.size);
   if (head.crc != crc_of(head, bytes)) return std::nullopt;
-  return RedoRecord{.kind = static_cast<RedoKind>(head.kind),
-                    .page = PageId{head.page},
-                    .lsn = head.lsn,
-                    .previous = head.previous,
-                    .redo_from = head.redo_from,
-                    .offset = head.offset,
-                    .bytes = bytes};
+  return LogRecord{.kind = static_cast<LogKind>(head.kind),
+                   .page = PageId{head.page},
+                   .lsn = head.lsn,
+                   .previous = head.previous,
+                   .redo_from = head.redo_from,
+                   .offset = head.offset,
+                   .bytes = bytes};
 }
 
 }  // namespace
@@ -93,7 +93,7 @@ std::unique_ptr<RedoLog> RedoLog::create(Scheduler& scheduler, IoBackend& backen
   return std::unique_ptr<RedoLog>(new RedoLog(scheduler, std::move(*file), std::move(on_durable)));
 }
 
-std::uint64_t RedoLog::append(const RedoRecord& record) {
+std::uint64_t RedoLog::append(const LogRecord& record) {
   const auto kind = static_cast<std::uint32_t>(record.kind);
   Head head{.magic = kMagic,
             .position = appended_,
@@ -109,7 +109,7 @@ std::uint64_t RedoLog::append(const RedoRecord& record) {
   staged_.resize(at + record_bytes(kind));
   const std::span<std::byte> bytes = std::span(staged_).subspan(at + bytes_at(kind), record.bytes.size());
   if (!bytes.empty()) std::memcpy(bytes.data(), record.bytes.data(), bytes.size());
-  if (record.kind == RedoKind::image) std::memcpy(bytes.data() + kLsnAt, &record.lsn, sizeof record.lsn);
+  if (record.kind == LogKind::image) std::memcpy(bytes.data() + kLsnAt, &record.lsn, sizeof record.lsn);
   head.crc = crc_of(head, bytes);
   std::memcpy(staged_.data() + at, &head, sizeof head);
   const std::uint64_t begin = appended_;
@@ -118,20 +118,21 @@ std::uint64_t RedoLog::append(const RedoRecord& record) {
   return appended_;
 }
 
-std::uint64_t RedoLog::append_image(PageId page, std::uint64_t lsn, std::span<const std::byte> image) {
+std::uint64_t RedoLog::append_image(PageId page, std::uint64_t lsn, std::uint64_t previous,
+                                    std::span<const std::byte> image) {
   PAGEDB_CHECK(image.size() == kImageBytes, "the reference log knows pages of 4 KiB");
-  return append({.kind = RedoKind::image, .page = page, .lsn = lsn, .bytes = image});
+  return append({.kind = LogKind::image, .page = page, .lsn = lsn, .previous = previous, .bytes = image});
 }
 
 std::uint64_t RedoLog::append_delta(PageId page, std::uint64_t lsn, std::uint64_t previous, std::size_t offset,
                                     std::span<const std::byte> bytes) {
   PAGEDB_CHECK(bytes.size() <= kDeltaBytesMax, "a delta fits into its head's block");
   return append(
-      {.kind = RedoKind::delta, .page = page, .lsn = lsn, .previous = previous, .offset = offset, .bytes = bytes});
+      {.kind = LogKind::delta, .page = page, .lsn = lsn, .previous = previous, .offset = offset, .bytes = bytes});
 }
 
 std::uint64_t RedoLog::append_checkpoint(std::uint64_t redo_from) {
-  return append({.kind = RedoKind::checkpoint, .redo_from = redo_from});
+  return append({.kind = LogKind::checkpoint, .redo_from = redo_from});
 }
 
 bool RedoLog::write_out(std::uint64_t end) {

@@ -30,14 +30,14 @@
 namespace pagedb::scenarios {
 
 /// What a record is.
-enum class RedoKind : std::uint32_t { image = 1, checkpoint = 2, delta = 3 };
+enum class LogKind : std::uint32_t { image = 1, checkpoint = 2, delta = 3 };
 
 /// One record, as it was read. `bytes` points into the reader's memory.
-struct RedoRecord {
-  RedoKind kind{};
+struct LogRecord {
+  LogKind kind{};
   PageId page{};
   std::uint64_t lsn = 0;
-  std::uint64_t previous = 0;          ///< delta: the LSN of the page that it applies to
+  std::uint64_t previous = 0;          ///< the page's LSN before
   std::uint64_t redo_from = 0;         ///< checkpoint
   std::size_t offset = 0;              ///< delta: where in the page `bytes` go
   std::span<const std::byte> bytes{};  ///< image: a page; delta: what changed
@@ -55,9 +55,9 @@ class RedoLog final : public LogBarrier {
   [[nodiscard]] static std::unique_ptr<RedoLog> create(Scheduler& scheduler, IoBackend& backend,
                                                        const std::string& path, OnDurable on_durable = {});
 
-  /// Adds the image of a page (kImageBytes; its LSN is set to `lsn`). Returns the position to ask `commit` for. LSNs
-  /// grow.
-  std::uint64_t append_image(PageId page, std::uint64_t lsn, std::span<const std::byte> image);
+  /// Adds the image of a page (kImageBytes; its LSN is set to `lsn`) whose LSN was `previous`. Returns the position to
+  /// ask `commit` for. LSNs grow.
+  std::uint64_t append_image(PageId page, std::uint64_t lsn, std::uint64_t previous, std::span<const std::byte> image);
   /// Adds a change of a page whose LSN is `previous`: `bytes` at `offset` of the page.
   std::uint64_t append_delta(PageId page, std::uint64_t lsn, std::uint64_t previous, std::size_t offset,
                              std::span<const std::byte> bytes);
@@ -81,7 +81,7 @@ class RedoLog final : public LogBarrier {
 
   RedoLog(Scheduler& scheduler, std::unique_ptr<IoFile> file, OnDurable on_durable)
       : scheduler_(scheduler), file_(std::move(file)), on_durable_(std::move(on_durable)) {}
-  std::uint64_t append(const RedoRecord& record);
+  std::uint64_t append(const LogRecord& record);
   bool commit(std::uint64_t position, bool whole_group);
   bool write_out(std::uint64_t end);
 
@@ -105,11 +105,11 @@ class RedoReader {
   /// False when the file exists and cannot be opened. A missing file is an empty log. `first`: the log may have been
   /// cut below that LSN, and begins with its record; 0: it begins where the file does.
   [[nodiscard]] bool read(IoBackend& backend, const std::string& path, std::uint64_t first = 0);
-  [[nodiscard]] std::span<const RedoRecord> records() const noexcept { return records_; }
+  [[nodiscard]] std::span<const LogRecord> records() const noexcept { return records_; }
 
  private:
   AlignedBuffer memory_;
-  std::vector<RedoRecord> records_;
+  std::vector<LogRecord> records_;
 };
 
 }  // namespace pagedb::scenarios

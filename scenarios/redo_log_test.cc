@@ -37,7 +37,8 @@ class RedoLogTest : public ::testing::Test {
   void write_images(std::uint64_t count) {
     const auto log = create();
     std::uint64_t position = 0;
-    for (std::uint64_t lsn = 1; lsn <= count; ++lsn) position = log->append_image(PageId{100 + lsn}, lsn, image(lsn));
+    for (std::uint64_t lsn = 1; lsn <= count; ++lsn)
+      position = log->append_image(PageId{100 + lsn}, lsn, 0, image(lsn));
     EXPECT_TRUE(log->commit(position));
   }
   /// LSNs of the images that a reader finds; each must be as it was written.
@@ -45,8 +46,8 @@ class RedoLogTest : public ::testing::Test {
     RedoReader reader;
     EXPECT_TRUE(reader.read(backend, kPath));
     std::vector<std::uint64_t> found;
-    for (const RedoRecord& record : reader.records()) {
-      EXPECT_EQ(record.kind, RedoKind::image);
+    for (const LogRecord& record : reader.records()) {
+      EXPECT_EQ(record.kind, LogKind::image);
       EXPECT_EQ(record.page.value, 100 + record.lsn);
       const auto expected = image(record.lsn);
       EXPECT_TRUE(std::equal(record.bytes.begin(), record.bytes.end(), expected.begin(), expected.end()));
@@ -79,18 +80,18 @@ class RedoLogTest : public ::testing::Test {
 TEST_F(RedoLogTest, ReadsBackWhatWasAppended) {
   {
     const auto log = create();
-    log->append_image(PageId{101}, 1, image(1));
+    log->append_image(PageId{101}, 1, 0, image(1));
     const std::uint64_t checkpoint = log->append_checkpoint(77);
-    const std::uint64_t last = log->append_image(PageId{0x123456789a}, 0xfedcba98, image(0xfedcba98));
+    const std::uint64_t last = log->append_image(PageId{0x123456789a}, 0xfedcba98, 0, image(0xfedcba98));
     EXPECT_GT(last, checkpoint);
     EXPECT_TRUE(log->commit(last));
   }
   RedoReader reader;
   ASSERT_TRUE(reader.read(world.disk, kPath));
   ASSERT_EQ(reader.records().size(), 3u);
-  EXPECT_EQ(reader.records()[0].kind, RedoKind::image);
+  EXPECT_EQ(reader.records()[0].kind, LogKind::image);
   EXPECT_EQ(reader.records()[0].redo_from, 0u);
-  EXPECT_EQ(reader.records()[1].kind, RedoKind::checkpoint);
+  EXPECT_EQ(reader.records()[1].kind, LogKind::checkpoint);
   EXPECT_EQ(reader.records()[1].redo_from, 77u);
   EXPECT_EQ(reader.records()[2].page.value, 0x123456789au);
   EXPECT_EQ(reader.records()[2].lsn, 0xfedcba98u);
@@ -118,10 +119,10 @@ TEST_F(RedoLogTest, IsNotCreatedTwice) {
 
 TEST_F(RedoLogTest, NothingIsDurableUntilAskedFor) {
   const auto log = create();
-  const std::uint64_t one = log->append_image(PageId{101}, 1, image(1));
+  const std::uint64_t one = log->append_image(PageId{101}, 1, 0, image(1));
   EXPECT_EQ(lsns(), first(0));
   EXPECT_TRUE(log->commit(one));
-  log->append_image(PageId{102}, 2, image(2));
+  log->append_image(PageId{102}, 2, 0, image(2));
   EXPECT_EQ(lsns(), first(1));
   sim::Scripted lose;
   lose.always(sim::Site::crash_mode, 1);  // everything that no sync covered is lost
@@ -209,7 +210,7 @@ TEST_F(RedoLogTest, TasksThatCommitTogetherShareOneSync) {
   for (std::uint64_t lsn = 1; lsn <= kTasks; ++lsn) {
     tasks.push_back(world.scheduler->spawn("committer", [&, lsn] {
       const sim::HarnessScope inner;
-      EXPECT_TRUE(log->commit(log->append_image(PageId{100 + lsn}, lsn, image(lsn))));
+      EXPECT_TRUE(log->commit(log->append_image(PageId{100 + lsn}, lsn, 0, image(lsn))));
       // Whoever returns may rely on it: its own record survives the worst crash that can come now.
       sim::Scripted lose;
       lose.always(sim::Site::crash_mode, 1);
@@ -226,14 +227,14 @@ TEST_F(RedoLogTest, TasksThatCommitTogetherShareOneSync) {
 
 TEST_F(RedoLogTest, AFailedCommitFailsForGoodAndForEverybody) {
   const auto log = create();
-  EXPECT_TRUE(log->commit(log->append_image(PageId{101}, 1, image(1))));
+  EXPECT_TRUE(log->commit(log->append_image(PageId{101}, 1, 0, image(1))));
   world.plan.flush_failure = faults::FaultPlan::kDice - 1;
   choices.always(sim::Site::io_fault, 1);
   std::vector<TaskId> tasks;
   for (std::uint64_t lsn = 2; lsn <= 4; ++lsn) {
     tasks.push_back(world.scheduler->spawn("committer", [&, lsn] {
       const sim::HarnessScope inner;
-      EXPECT_FALSE(log->commit(log->append_image(PageId{100 + lsn}, lsn, image(lsn))));
+      EXPECT_FALSE(log->commit(log->append_image(PageId{100 + lsn}, lsn, 0, image(lsn))));
     }));
   }
   for (const TaskId task : tasks) world.scheduler->join(task);
@@ -245,15 +246,15 @@ TEST_F(RedoLogTest, DeltasSayWhatChangedAndSinceWhen) {
   const auto bytes = image(9);
   {
     const auto log = create();
-    log->append_image(PageId{7}, 1, image(1));
+    log->append_image(PageId{7}, 1, 0, image(1));
     log->append_delta(PageId{7}, 2, 1, 40, std::span(bytes).first(RedoLog::kDeltaBytesMax));
     EXPECT_TRUE(log->commit(log->append_delta(PageId{7}, 3, 2, 4095, std::span(bytes).first(1))));
   }
   RedoReader reader;
   ASSERT_TRUE(reader.read(world.disk, kPath));
   ASSERT_EQ(reader.records().size(), 3u);
-  const RedoRecord& first = reader.records()[1];
-  EXPECT_EQ(first.kind, RedoKind::delta);
+  const LogRecord& first = reader.records()[1];
+  EXPECT_EQ(first.kind, LogKind::delta);
   EXPECT_EQ(first.lsn, 2u);
   EXPECT_EQ(first.previous, 1u);
   EXPECT_EQ(first.offset, 40u);
@@ -267,7 +268,7 @@ TEST_F(RedoLogTest, TheBarrierMakesDurableWhatItIsAskedForAndNoMore) {
   const auto log =
       RedoLog::create(*world.scheduler, world.disk, kPath, [&durable](std::uint64_t lsn) { durable.push_back(lsn); });
   ASSERT_NE(log, nullptr);
-  for (std::uint64_t lsn = 1; lsn <= 4; ++lsn) log->append_image(PageId{100 + lsn}, lsn, image(lsn));
+  for (std::uint64_t lsn = 1; lsn <= 4; ++lsn) log->append_image(PageId{100 + lsn}, lsn, 0, image(lsn));
   EXPECT_TRUE(log->ensure_durable(Lsn{2}));
   EXPECT_EQ(lsns(), first(2));
   EXPECT_TRUE(log->ensure_durable(Lsn{1}));
@@ -278,7 +279,7 @@ TEST_F(RedoLogTest, TheBarrierMakesDurableWhatItIsAskedForAndNoMore) {
 
 TEST_F(RedoLogTest, WhatWasCutIsGoneAndTheRestIsFound) {
   const auto log = create();
-  for (std::uint64_t lsn = 1; lsn <= 4; ++lsn) log->append_image(PageId{100 + lsn}, lsn, image(lsn));
+  for (std::uint64_t lsn = 1; lsn <= 4; ++lsn) log->append_image(PageId{100 + lsn}, lsn, 0, image(lsn));
   EXPECT_TRUE(log->commit(log->end()));
   EXPECT_TRUE(log->cut(1)) << "nothing is below";
   EXPECT_EQ(lsns(), first(4));

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string>
 
-#include "engine/check.h"
+#include "scenarios/log_recovery.h"
 #include "scenarios/page_workload.h"
 #include "scenarios/real_run.h"
 #include "scenarios/redo_log.h"
@@ -27,6 +27,7 @@ struct Shared {
   Host& host;
   Subject& pages;
   RedoLog& log;
+  std::vector<std::uint64_t> logged;     // by page: LSN of its newest record
   std::vector<std::uint64_t> unwritten;  // by client: LSN of the change whose page is not written yet; 0: none
   std::uint32_t left = kOperationsMax;
   std::uint64_t next_lsn = 1;
@@ -63,7 +64,9 @@ class RedoClient {
     const std::uint64_t lsn = oracle.intend(page, page_.span());
     shared_.next_lsn = lsn + 1;
     shared_.unwritten[number_] = lsn;
-    const std::uint64_t position = shared_.log.append_image(oracle.pages()[page], lsn, page_.span());
+    const std::uint64_t position =
+        shared_.log.append_image(oracle.pages()[page], lsn, shared_.logged[page], page_.span());
+    shared_.logged[page] = lsn;
     oracle.returned(lsn, true);
     if (!shared_.log.commit(position)) return failed("the log cannot be written");
     const Result<void> written = shared_.pages.write(oracle.pages()[page], page_.span());
@@ -105,7 +108,11 @@ void run_redo_workload(Host& host) {
   const std::unique_ptr<RedoLog> log = RedoLog::create(host.scheduler(), host.backend(), host.side_path(kLog),
                                                        [&](std::uint64_t lsn) { oracle.log_durable(lsn); });
   if (log == nullptr) return host.violation(Invariant::liveness, "the log cannot be created");
-  Shared shared{.host = host, .pages = *pages, .log = *log, .unwritten = std::vector<std::uint64_t>(kClients)};
+  Shared shared{.host = host,
+                .pages = *pages,
+                .log = *log,
+                .logged = std::vector<std::uint64_t>(oracle.pages().size()),
+                .unwritten = std::vector<std::uint64_t>(kClients)};
   std::vector<std::unique_ptr<RedoClient>> clients;
   std::vector<TaskId> tasks;
   for (std::uint32_t number = 0; number < kClients; ++number) {
@@ -118,44 +125,15 @@ void run_redo_workload(Host& host) {
   for (const TaskId task : tasks) host.scheduler().join(task);
 }
 
-/// Redo by LSN: for each page the newest image at or after redo_from; installed where the page is older, damaged or
-/// missing.
+/// The log is read from its beginning, and says where redo begins.
 void recover(Branch& branch) {
   RedoReader log;
   if (!log.read(branch.disk(), std::string(kLog))) return branch.report(Invariant::liveness, "the log cannot be read");
+  std::uint64_t redo_from = 0;
+  for (const LogRecord& record : log.records()) redo_from = std::max(redo_from, record.redo_from);
   const auto file = branch.open();
   if (file == nullptr) return;
-
-  std::uint64_t redo_from = 0;
-  for (const RedoRecord& record : log.records()) redo_from = std::max(redo_from, record.redo_from);
-  std::vector<const RedoRecord*> newest(branch.oracle().pages().size());
-  for (const RedoRecord& record : log.records()) {
-    if (record.kind != RedoKind::image || record.lsn < redo_from) continue;
-    if (const auto index = branch.oracle().index_at(record.page.value * RedoLog::kImageBytes)) newest[*index] = &record;
-  }
-  std::erase(newest, nullptr);
-
-  auto memory = AlignedBuffer::allocate(newest.size() * RedoLog::kImageBytes);
-  PAGEDB_CHECK(memory.has_value(), "the harness needs memory for every page");
-  std::vector<PageIo> batch;
-  for (std::size_t i = 0; i < newest.size(); ++i) {
-    batch.push_back(
-        {.id = newest[i]->page, .page = memory->span().subspan(i * RedoLog::kImageBytes, RedoLog::kImageBytes)});
-  }
-  (void)file->read_batch(batch);
-  std::vector<PageIo> install;
-  for (std::size_t i = 0; i < newest.size(); ++i) {
-    std::uint64_t lsn = 0;
-    if (batch[i].result) std::memcpy(&lsn, batch[i].page.data() + 16, sizeof lsn);
-    if (batch[i].result && lsn >= newest[i]->lsn) continue;
-    std::memcpy(batch[i].page.data(), newest[i]->bytes.data(), RedoLog::kImageBytes);
-    install.push_back(batch[i]);
-  }
-  if (!install.empty()) {
-    if (!file->write_batch(install) || !file->sync())
-      return branch.report(Invariant::liveness, "redo cannot write the pages it must restore");
-  }
-  branch.verify(*file);
+  if (redo(branch, *file, kLog, Lsn{redo_from}, 0)) branch.verify(*file);
 }
 
 class RedoRecovery final : public Scenario {

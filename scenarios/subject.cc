@@ -149,6 +149,12 @@ Result<std::unique_ptr<BufferPool>> Engine::make_pool(Scheduler& scheduler, Subj
   return BufferPool::create(scheduler, subject.store(), options);
 }
 
+Result<RecoveryReport> Engine::recover(Scheduler& scheduler, Subject& subject, RedoSource& source, RedoApply apply,
+                                       const RecoveryOptions& options) const {
+  const EngineScope engine;
+  return pagedb::recover(scheduler, subject.store(), source, apply, options);
+}
+
 const Engine& production_engine() {
   static const ProductionEngine engine;
   return engine;

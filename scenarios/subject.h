@@ -16,6 +16,7 @@
 #include "engine/io/backend.h"
 #include "engine/page_allocator.h"
 #include "engine/page_file.h"
+#include "engine/recovery.h"
 #include "engine/scheduler.h"
 #include "engine/types.h"
 
@@ -72,6 +73,9 @@ class Engine {
   /// A buffer pool over `subject`.
   [[nodiscard]] virtual Result<std::unique_ptr<BufferPool>> make_pool(Scheduler& scheduler, Subject& subject,
                                                                       const BufferPoolOptions& options) const;
+  /// The recovery of `subject`.
+  [[nodiscard]] virtual Result<RecoveryReport> recover(Scheduler& scheduler, Subject& subject, RedoSource& source,
+                                                       RedoApply apply, const RecoveryOptions& options) const;
 };
 
 /// The engine that ships.

@@ -10,7 +10,7 @@ set_target_properties(pagedb_engine PROPERTIES EXPORT_NAME engine OUTPUT_NAME pa
 
 install(TARGETS pagedb_engine EXPORT pagedb ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY engine/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/pagedb/engine FILES_MATCHING PATTERN "*.h" PATTERN "*_test*" EXCLUDE
-  PATTERN examples EXCLUDE PATTERN internal EXCLUDE PATTERN pool EXCLUDE PATTERN alloc EXCLUDE)
+  PATTERN examples EXCLUDE PATTERN internal EXCLUDE PATTERN pool EXCLUDE PATTERN alloc EXCLUDE PATTERN redo EXCLUDE)
 install(FILES engine/pool/frame_table.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/pagedb/engine/pool)  # a hit is inlined from it
 set(_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/pagedb)
 install(EXPORT pagedb NAMESPACE pagedb:: FILE pagedbTargets.cmake DESTINATION ${_package_dir})
