@@ -191,8 +191,8 @@ TEST_F(RecoveryTest, every_read_error_about_a_page_is_an_invalid_page_and_no_oth
 }
 
 TEST(Decision, the_table_stands_in_the_order_of_its_index) {
-  for (std::size_t i = 0; i < detail::kStandings; ++i)
-    EXPECT_EQ(static_cast<std::size_t>(detail::kDecisions[i].standing), i);
+  for (std::size_t i = 0; i < detail::decisions().size(); ++i)
+    EXPECT_EQ(static_cast<std::size_t>(detail::decisions()[i].standing), i);
 }
 
 // ---- records that make no sense

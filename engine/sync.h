@@ -34,6 +34,10 @@ using Atomic = std::atomic<T>;
 /// parking takes.
 inline constexpr unsigned kSpinsBeforePark = 6;
 
+/// The same for a turn that is mostly held for less time than waking a sleeper takes: after the spins it lets others
+/// run, and parks last.
+inline constexpr unsigned kPausesBeforePark = 15;
+
 /// A lock for a few instructions. Never held across I/O, a wait, or a call of somebody else's code.
 class SpinLock {
  public:

@@ -7,10 +7,10 @@ namespace pagedb::faults {
 namespace {
 
 constexpr std::array<std::string_view, kFaultKindCount> kFaultKindNames = {
-    "torn_write",    "lost_write",          "reordered_write", "neighbour_damage", "misdirected_write",
-    "bit_rot",       "latent_sector_error", "read_error",      "write_error",      "no_space",
-    "flush_failure", "short_transfer",      "transient_error", "stale_length",     "missing_entry",
-    "crash",         "recovery_crash",      "forged",
+    "torn_write",    "lost_write",    "reordered_write",     "neighbour_damage", "misdirected_write",
+    "dropped_write", "bit_rot",       "latent_sector_error", "read_error",       "write_error",
+    "no_space",      "flush_failure", "short_transfer",      "transient_error",  "stale_length",
+    "missing_entry", "crash",         "recovery_crash",      "forged",
 };
 static_assert(!kFaultKindNames.back().empty(), "a fault kind has no name");
 

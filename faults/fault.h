@@ -17,6 +17,7 @@ enum class FaultKind : std::uint8_t {
   reordered_write,      ///< a crash kept a later write and lost an earlier one
   neighbour_damage,     ///< a cut read-modify-write of a physical sector damaged bytes that nobody was writing
   misdirected_write,    ///< a write landed at another address
+  dropped_write,        ///< a write was acknowledged and never happened
   bit_rot,              ///< bits of a durable sector flipped
   latent_sector_error,  ///< a sector cannot be read any more (persistent EIO, until rewritten)
   read_error,           ///< one read failed, the next may not

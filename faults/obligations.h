@@ -29,6 +29,7 @@ enum class PageState : std::uint8_t {
 enum class Protection : std::uint8_t {
   none,         ///< nothing: the page is its own only copy
   full_images,  ///< a log holds the page's last image, durably
+  changes,      ///< a log holds what changed since, durably, and no image: whole pages that are not too old come back
   count_,
 };
 
@@ -43,13 +44,13 @@ enum class Obligation : std::uint8_t {
 inline constexpr std::array<std::array<Obligation, static_cast<std::size_t>(Protection::count_)>,
                             static_cast<std::size_t>(PageState::count_)>
     kObligations = {{
-        /* intact     */ {Obligation::must_recover, Obligation::must_recover},
-        /* torn       */ {Obligation::must_detect, Obligation::must_recover},
-        /* damaged    */ {Obligation::must_detect, Obligation::must_recover},
-        /* unreadable */ {Obligation::must_detect, Obligation::must_recover},
-        /* foreign    */ {Obligation::must_detect, Obligation::must_recover},
-        /* stale      */ {Obligation::excused, Obligation::must_recover},
-        /* absent     */ {Obligation::must_detect, Obligation::must_recover},
+        /* intact     */ {Obligation::must_recover, Obligation::must_recover, Obligation::must_recover},
+        /* torn       */ {Obligation::must_detect, Obligation::must_recover, Obligation::must_detect},
+        /* damaged    */ {Obligation::must_detect, Obligation::must_recover, Obligation::must_detect},
+        /* unreadable */ {Obligation::must_detect, Obligation::must_recover, Obligation::must_detect},
+        /* foreign    */ {Obligation::must_detect, Obligation::must_recover, Obligation::must_detect},
+        /* stale      */ {Obligation::excused, Obligation::must_recover, Obligation::must_detect},
+        /* absent     */ {Obligation::must_detect, Obligation::must_recover, Obligation::must_detect},
     }};
 
 /// What the engine owes for a page in `state` under `protection`.

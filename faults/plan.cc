@@ -18,6 +18,7 @@ FaultKind decide(const FaultPlan& plan, const RequestKind& request, std::uint32_
       {FaultKind::short_transfer, (read || write) && request.divisible, plan.short_transfer},
       {FaultKind::transient_error, read || write || sync, plan.transient_error},
       {FaultKind::misdirected_write, write, plan.misdirected_write},
+      {FaultKind::dropped_write, write, plan.dropped_write},
       {FaultKind::bit_rot, true, plan.bit_rot},
       {FaultKind::latent_sector_error, true, plan.latent_sector_error},
   };

@@ -19,6 +19,7 @@ struct FaultPlan {
   std::uint32_t short_transfer = 0;       ///< reads and writes of more than a sector
   std::uint32_t transient_error = 0;      ///< reads, writes, syncs
   std::uint32_t misdirected_write = 0;    ///< writes
+  std::uint32_t dropped_write = 0;        ///< writes
   std::uint32_t bit_rot = 0;              ///< any request: some durable sector of the file rots
   std::uint32_t latent_sector_error = 0;  ///< any request: some durable sector of the file cannot be read any more
 
@@ -26,7 +27,7 @@ struct FaultPlan {
 
   [[nodiscard]] bool honest() const noexcept {
     return (read_error | write_error | no_space | flush_failure | short_transfer | transient_error | misdirected_write |
-            bit_rot | latent_sector_error) == 0;
+            dropped_write | bit_rot | latent_sector_error) == 0;
   }
   /// Whether any fault can hit requests of a kind; without one no dice need be thrown.
   [[nodiscard]] bool hits_reads() const noexcept {

@@ -26,6 +26,7 @@ constexpr Row kRows[] = {
     {FaultKind::short_transfer, &FaultPlan::short_transfer},
     {FaultKind::transient_error, &FaultPlan::transient_error},
     {FaultKind::misdirected_write, &FaultPlan::misdirected_write},
+    {FaultKind::dropped_write, &FaultPlan::dropped_write},
     {FaultKind::bit_rot, &FaultPlan::bit_rot},
     {FaultKind::latent_sector_error, &FaultPlan::latent_sector_error},
 };
@@ -49,6 +50,7 @@ bool can_hit(FaultKind kind, const RequestKind& request) {
       return request.op == Op::read;
     case FaultKind::write_error:
     case FaultKind::misdirected_write:
+    case FaultKind::dropped_write:
       return request.op == Op::write;
     case FaultKind::no_space:
       return request.op == Op::resize || (request.op == Op::write && request.extends);

@@ -112,7 +112,7 @@ TEST(TextSummary, TellsOfNondeterminismInfrastructureAndRealDisk) {
   summary.campaign.nondeterminism.push_back(
       {"page_file_crash", 63, "two runs differ", "pagesim replay x --check-determinism"});
   summary.real.push_back({"page_file_crash", "/tmp/real", 0.5, ""});
-  summary.real.push_back({"redo_recovery", "/tmp/real", 0.5, "page 3 lost"});
+  summary.real.push_back({"redo_full_images", "/tmp/real", 0.5, "page 3 lost"});
   const std::string text = text_summary(summary, false);
   EXPECT_THAT(text, HasSubstr("1 seed did not do the same thing twice"));
   EXPECT_THAT(text, HasSubstr("no worker process"));

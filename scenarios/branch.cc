@@ -86,7 +86,8 @@ void Branch::verify(Subject& file) {
     }
     const bool promised = !map_ || map_->is_allocated(io.id.value);
     note(page, depth == 0 ? oracle().judge_live(page, error, io.page, *media_, length_, promised)
-                          : oracle().judge_recovered(page, error, io.page, *media_, length_, redo_from_, promised));
+                          : oracle().judge_recovered(page, error, io.page, *media_, length_, redo_from_, promised,
+                                                     std::ranges::find(lost_, page) != lost_.end()));
   }
 }
 

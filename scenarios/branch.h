@@ -48,6 +48,8 @@ class Branch {
   /// Judges what the superblocks say of where redo begins, and returns it. From then on pages are judged by a log that
   /// begins there.
   [[nodiscard]] std::uint64_t redo_from();
+  /// The recovery says that page index `page` has lost a write.
+  void lost_write(std::size_t page) { lost_.push_back(page); }
   /// From now on pages that `map` does not have in use are judged as nobody's.
   void promised_by(const ReferenceAllocation& map) { map_ = map; }
   /// Takes what was found of the file's own metadata.
@@ -79,6 +81,7 @@ class Branch {
   std::vector<Outcome>& outcomes_;
   sim::Span& span_;
   std::optional<ReferenceAllocation> map_;
+  std::vector<std::size_t> lost_;
   const sim::Media* media_ = nullptr;  // null: the directory entry is gone
   std::uint64_t length_ = 0;
   std::optional<std::uint64_t> redo_from_;

@@ -10,7 +10,7 @@
 #include "engine/aligned_buffer.h"
 #include "scenarios/campaign.h"
 #include "scenarios/page_file_scenarios.h"
-#include "scenarios/redo_recovery.h"
+#include "scenarios/redo_scenarios.h"
 #include "scenarios/wrong_engine_test.h"
 
 namespace pagedb::scenarios {
@@ -295,7 +295,7 @@ TEST(Invariants, NoAbortFiresOnAnAbortAndTheCampaignGoesOn) {
   }
 }
 
-// redo_recovery leans on the engine to say which pages need their image.
+// redo_full_images leans on the engine to say which pages need their image.
 TEST(Invariants, RedoNoticesAnEngineThatServesDamagedPages) {
   class Believes final : public Forwarding {
    public:
@@ -321,7 +321,7 @@ TEST(Invariants, RedoNoticesAnEngineThatServesDamagedPages) {
     request.profile = &*device;
     request.choices = &choices;
     request.trace = &trace;
-    violations = run_redo_recovery(request, engine).violations.size();
+    violations = run_redo_full_images(request, engine).violations.size();
   }
   EXPECT_GT(violations, 0u);
 }

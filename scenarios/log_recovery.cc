@@ -65,7 +65,7 @@ bool redo(Branch& branch, Subject& file, std::string_view log_path, Lsn redo_fro
   // Zero draws: one task, and several gatherings where the log is long.
   RecoveryOptions options{.redo_memory = 0, .redo_from = redo_from};
   options.tasks = 1 + branch.run().choices().draw(branch.span(), sim::Site::plan, 3);
-  if (branch.run().choices().draw(branch.span(), sim::Site::plan, 2) != 0) options.redo_memory = std::size_t{4} << 20;
+  if (branch.run().choices().draw(branch.span(), sim::Site::plan, 2) != 0) options.redo_memory = std::size_t{1} << 18;
   LogSource source(log.records());
   const Result<RecoveryReport> report =
       branch.run().engine().recover(branch.scheduler(), file, source, put_bytes, options);
@@ -74,10 +74,15 @@ bool redo(Branch& branch, Subject& file, std::string_view log_path, Lsn redo_fro
     branch.report(Invariant::liveness, "recovery from the log failed: " + report.error().message());
     return false;
   }
-  // Pages that do not verify, and have no image, are judged when they are read. Nothing else may be wrong with them:
-  // the log has each change, and the device lost no write of a page of which it has no image.
+  // Pages that do not verify or lost a write, and have no image, are judged when they are read. Nothing else may be
+  // wrong with them: the log has each change.
   for (const DamagedPage& page : report->unrecoverable) {
     if (page.why == RedoDamage::invalid) continue;
+    const auto index = branch.oracle().index_at(page.page.value * branch.oracle().page_size().bytes());
+    if (page.why == RedoDamage::lost_write && index) {
+      branch.lost_write(*index);
+      continue;
+    }
     branch.report(Invariant::durability,
                   fmt::format("recovery reports page {} as {}: its lsn {} and a record of lsn {}", page.page.value,
                               name(page.why), page.found.value, page.needed.value));

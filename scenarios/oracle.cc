@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "scenarios/reference_page.h"
 
@@ -239,9 +240,14 @@ bool Oracle::matches(std::size_t page, std::uint64_t lsn, std::span<const std::b
 }
 
 std::uint64_t Oracle::effective_floor(std::size_t page, std::uint64_t floor) const noexcept {
+  // Below a write that went elsewhere, versions that were never sent to the disk cannot be there either.
   const auto& lsns = model_[page].versions;
+  bool below_misdirected = false;
   for (std::size_t i = lsns.size(); i-- > 0;) {
-    if (lsns[i] <= floor && !versions_[lsns[i] - 1].misdirected) return lsns[i];
+    const Version& version = versions_[lsns[i] - 1];
+    if (lsns[i] > floor || (below_misdirected && version.first_record == 0)) continue;
+    if (!version.misdirected) return lsns[i];
+    below_misdirected = true;
   }
   return 0;
 }
@@ -313,12 +319,31 @@ bool Oracle::promise_kept(const sim::Media& media, std::uint64_t length, std::si
   return true;
 }
 
+Protection Oracle::protection(std::size_t page, std::uint64_t floor, std::uint64_t images_from) const {
+  if (log_ == Log::none || floor == 0 || floor < images_from) return Protection::none;
+  if (log_ == Log::of_images) return Protection::full_images;
+  const auto& images = model_[page].images;
+  const bool image = std::ranges::any_of(images, [&](std::uint64_t lsn) { return lsn >= images_from && lsn <= floor; });
+  return image ? Protection::full_images : Protection::changes;
+}
+
+std::uint64_t Oracle::base(std::size_t page, std::uint64_t images_from) const noexcept {
+  const auto& lsns = model_[page].versions;
+  const auto first = std::ranges::lower_bound(lsns, images_from);
+  return first == lsns.begin() ? 0 : *std::prev(first);
+}
+
 Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                       const sim::Media& media, std::uint64_t length, std::uint64_t floor, bool recovered,
-                      std::uint64_t images_from) const {
+                      std::uint64_t images_from, bool reported) const {
   using Kind = Verdict::Kind;
-  const Protection protection =
-      recovered && log_ && floor >= images_from && floor != 0 ? Protection::full_images : Protection::none;
+  const Protection protection = recovered ? this->protection(page, floor, images_from) : Protection::none;
+  PageState found = state(media, length, page, floor);
+  if (protection == Protection::changes) {
+    const std::uint64_t oldest = base(page, images_from);
+    found = state(media, length, page, oldest);
+    if (found == PageState::absent && oldest == 0) found = PageState::intact;  // what the first change was made of
+  }
   if (error == nullptr) {
     std::uint64_t said_id, said_lsn;
     std::memcpy(&said_id, bytes.data() + 8, sizeof said_id);
@@ -337,7 +362,10 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
                       fmt::format("read lsn {}, but the medium held lsn {} whole", said_lsn, whole));
       }
     }
+    if (said_lsn >= floor && reported)
+      return broken(Invariant::typed_errors, page, fmt::format("lsn {} is legal, and reported as lost", said_lsn));
     if (said_lsn >= floor) return {!recovered || whole != 0 ? Kind::legal : Kind::repaired, {}, {}};
+    if (reported && faults::obligation(found, protection) != Obligation::must_recover) return {Kind::detected, {}, {}};
     const bool misdirected = said_lsn >= effective_floor(page, floor);
     if (misdirected && faults::obligation(PageState::stale, protection) == Obligation::excused)
       return {Kind::excused, {}, {}};
@@ -346,7 +374,6 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
                               recovered ? "made durable by a sync" : "acknowledged"));
   }
 
-  const PageState found = state(media, length, page, floor);
   const auto any_of = [&](std::initializer_list<ErrorCode> codes) {
     return std::find(codes.begin(), codes.end(), error->code) != codes.end();
   };
@@ -368,7 +395,7 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
         fmt::format("must be recovered (the medium holds it {}{}), but reading says {}", faults::name(found),
                     protection == Protection::full_images ? ", the log holds its image" : "", name(error->code)));
   }
-  if (!promise_kept(media, length, page, floor)) {
+  if (protection != Protection::changes && !promise_kept(media, length, page, floor)) {
     return broken(
         Invariant::durability, page,
         fmt::format("lsn {} was {}, but the medium holds a page that is {}: {}", floor,
@@ -403,9 +430,9 @@ Verdict Oracle::judge(std::size_t page, const PageError* error, std::span<const 
 
 Verdict Oracle::judge_recovered(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                                 const sim::Media& media, std::uint64_t length, std::optional<std::uint64_t> images_from,
-                                bool promised) const {
+                                bool promised, bool reported) const {
   return judge(page, error, bytes, media, length, promised ? model_[page].floor : 0, true,
-               images_from.value_or(images_from_));
+               images_from.value_or(images_from_), reported);
 }
 
 Verdict Oracle::judge_live(std::size_t page, const PageError* error, std::span<const std::byte> bytes,

@@ -99,8 +99,16 @@ class Oracle {
   /// Versions from `lsn` on have durable images in a log that recovery reads; see Protection::full_images. `lsn` never
   /// decreases.
   void images_from(std::uint64_t lsn) noexcept;
-  /// A log holds the images; `images_from` applies.
-  void has_log() noexcept { log_ = true; }
+  /// What a log has of a version that it knows of.
+  enum class Log : std::uint8_t {
+    none,
+    of_images,   ///< its image, or one of a version before it that is not below `images_from`, and the changes since
+    of_changes,  ///< the change; images only where `image_logged` says so
+  };
+  /// There is a log; `images_from` applies.
+  void has_log(Log log = Log::of_images) noexcept { log_ = log; }
+  /// The record of version `lsn` is an image.
+  void image_logged(std::uint64_t lsn) { model_[versions_[lsn - 1].page].images.push_back(lsn); }
   /// The write-ahead rule holds: no page is written before its LSN is durable in the log.
   void judge_write_ahead() noexcept { write_ahead_ = true; }
   /// The log is durable up to version `lsn`: that is every page's floor.
@@ -123,9 +131,11 @@ class Oracle {
   /// is null for an Ok read.
   /// `images_from`: where the log that was recovered from begins, if that is not what `images_from` said.
   /// `promised`: false when nobody owns the page, so that anything that was ever written there will do.
+  /// `reported`: the recovery said that the page has lost a write, and must not be used.
   [[nodiscard]] Verdict judge_recovered(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                                         const sim::Media& media, std::uint64_t length,
-                                        std::optional<std::uint64_t> images_from = {}, bool promised = true) const;
+                                        std::optional<std::uint64_t> images_from = {}, bool promised = true,
+                                        bool reported = false) const;
   /// Judges what reading page index `page` gave in the running process, of whose view `media` is.
   [[nodiscard]] Verdict judge_live(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                                    const sim::Media& media, std::uint64_t length, bool promised = true) const;
@@ -166,9 +176,10 @@ class Oracle {
   struct PageModel {
     std::vector<std::uint64_t> versions;  // LSNs, oldest first
     std::uint64_t floor = 0;
-    std::uint64_t acked = 0;     // newest acknowledged
-    std::uint64_t given_up = 0;  // versions up to it were an earlier owner's
-    bool hit = false;            // a misdirected write landed here
+    std::uint64_t acked = 0;              // newest acknowledged
+    std::uint64_t given_up = 0;           // versions up to it were an earlier owner's
+    bool hit = false;                     // a misdirected write landed here
+    std::vector<std::uint64_t> images{};  // versions that were logged whole
   };
 
   /// What a page's sectors hold, by identity.
@@ -191,7 +202,11 @@ class Oracle {
   [[nodiscard]] bool matches(std::size_t page, std::uint64_t lsn, std::span<const std::byte> bytes) const noexcept;
   [[nodiscard]] Verdict judge(std::size_t page, const PageError* error, std::span<const std::byte> bytes,
                               const sim::Media& media, std::uint64_t length, std::uint64_t floor, bool recovered,
-                              std::uint64_t images_from) const;
+                              std::uint64_t images_from, bool reported = false) const;
+  /// What a log that begins at `images_from` has for a page of that floor.
+  [[nodiscard]] faults::Protection protection(std::size_t page, std::uint64_t floor, std::uint64_t images_from) const;
+  /// The oldest version of a page from which a log of changes that begins at `images_from` leads on.
+  [[nodiscard]] std::uint64_t base(std::size_t page, std::uint64_t images_from) const noexcept;
   [[nodiscard]] std::uint64_t effective_floor(std::size_t page, std::uint64_t floor) const noexcept;
   [[nodiscard]] bool promise_kept(const sim::Media& media, std::uint64_t length, std::size_t page,
                                   std::uint64_t floor) const;
@@ -213,7 +228,7 @@ class Oracle {
   std::uint64_t log_durable_ = 0;
   std::uint64_t redo_asked_ = 0;   // highest value that may be found
   std::uint64_t redo_stored_ = 0;  // lowest
-  bool log_ = false;
+  Log log_ = Log::none;
   bool write_ahead_ = false;
   bool created_ = false;
   mutable std::vector<std::byte> scratch_;

@@ -6,15 +6,16 @@
 #include "scenarios/alloc_scenarios.h"
 #include "scenarios/page_file_scenarios.h"
 #include "scenarios/pool_scenarios.h"
-#include "scenarios/redo_recovery.h"
+#include "scenarios/redo_scenarios.h"
 #include "scenarios/scenario.h"
 
 namespace pagedb::scenarios {
 
 std::span<const Scenario* const> all_scenarios() {
   static const std::array table = {
-      &page_file_crash(),  &page_file_bitrot(), &page_file_misaligned(), &page_file_io_errors(), &redo_recovery(),
-      &pool_crash(),       &pool_wal(),         &pool_io_errors(),       &pool_small(),          &alloc_crash(),
+      &page_file_crash(),  &page_file_bitrot(), &page_file_misaligned(), &page_file_io_errors(),
+      &redo_full_images(), &redo_crash(),       &redo_lost_write(),      &pool_crash(),
+      &pool_wal(),         &pool_io_errors(),   &pool_small(),           &alloc_crash(),
       &alloc_pool_crash(), &alloc_hostile(),    &alloc_shrink(),         &alloc_io_errors()};
   return table;
 }

@@ -83,8 +83,9 @@ TEST(Scenarios, AreFoundByTheirNamesAndNothingElse) {
     EXPECT_TRUE(faults::find_profile(scenario->default_profile())) << scenario->default_profile();
   }
   const std::set<std::string_view> expected = {
-      "page_file_crash",  "page_file_bitrot", "page_file_misaligned", "page_file_io_errors", "redo_recovery",
-      "pool_crash",       "pool_wal",         "pool_io_errors",       "pool_small",          "alloc_crash",
+      "page_file_crash",  "page_file_bitrot", "page_file_misaligned", "page_file_io_errors",
+      "redo_full_images", "redo_crash",       "redo_lost_write",      "pool_crash",
+      "pool_wal",         "pool_io_errors",   "pool_small",           "alloc_crash",
       "alloc_pool_crash", "alloc_hostile",    "alloc_shrink",         "alloc_io_errors"};
   EXPECT_EQ(names, expected);
   for (const std::string_view unknown : {"", "page_file", "page_file_crash ", "PAGE_FILE_CRASH", "all"})
@@ -279,7 +280,7 @@ TEST(Weather, IoErrorsFailCallsInEveryWay) {
 }
 
 TEST(Weather, RedoBringsPagesBack) {
-  const Counters counters = add_up(named("redo_recovery"), 10, "nvme-512");
+  const Counters counters = add_up(named("redo_full_images"), 10, "nvme-512");
   expect_kinds(counters, kCrashKinds);
   expect_kinds(counters, kMediaKinds);
   expect_no_kinds(counters, kCallKinds);
@@ -319,7 +320,7 @@ TEST(Weather, PoolIoErrorsFailCallsInEveryWay) {
 TEST(Weather, RedoMeetsNoDamageThatLayPastTheEndOfTheFile) {
   for (const std::uint64_t seed : {13u, 16u, 52u, 59u}) {
     SCOPED_TRACE(seed);
-    expect_clean(run(named("redo_recovery"), seed, "sata-512e-misaligned"));
+    expect_clean(run(named("redo_full_images"), seed, "sata-512e-misaligned"));
   }
 }
 

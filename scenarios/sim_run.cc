@@ -44,8 +44,9 @@ SimRun::SimRun(const RunRequest& request, std::string_view scenario, SimPlan pla
       allocation_{AllocationOracle(plan_.page_size.bytes()), AllocationOracle(plan_.page_size.bytes()),
                   AllocationOracle(plan_.page_size.bytes())},
       page_(plan_.page_size.bytes()) {
-  damaging_ = (plan_.crash_damage | plan_.forge) != 0 || plan_.faults.misdirected_write != 0 ||
-              plan_.faults.bit_rot != 0 || plan_.faults.latent_sector_error != 0;
+  damaging_ = (plan_.crash_damage | plan_.forge) != 0 ||
+              (plan_.faults.misdirected_write | plan_.faults.dropped_write) != 0 || plan_.faults.bit_rot != 0 ||
+              plan_.faults.latent_sector_error != 0;
   worlds_[0]->start(sim::Span(), &plan_.faults, 1);
   result_.counters.seeds = 1;
 }
@@ -369,6 +370,7 @@ void SimRun::close_faults(faults::Ledger& ledger, const Branch& branch, bool cra
         break;
       case FaultKind::neighbour_damage:
       case FaultKind::misdirected_write:
+      case FaultKind::dropped_write:
       case FaultKind::bit_rot:
       case FaultKind::latent_sector_error:
       case FaultKind::forged:

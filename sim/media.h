@@ -28,7 +28,7 @@ inline constexpr std::uint32_t kBlockBytes = kSectorBytes * kSectorsPerBlock;
 /// A write as it was submitted. Immutable once made; lives in an Arena as long as any medium may point to it.
 struct WriteRecord {
   std::uint64_t id = 0;      ///< counted per disk; a crash image goes on where its origin stood, so branches share ids
-  std::uint64_t offset = 0;  ///< where it landed: not where it was sent, when it was misdirected
+  std::uint64_t offset = 0;  ///< where it landed: not where it was sent, when it was misdirected; kNowhere: dropped
   std::uint64_t intended = 0;  ///< where it was sent
   std::uint32_t size = 0;      ///< bytes
   std::uint32_t file = 0;      ///< number of the file
@@ -36,6 +36,8 @@ struct WriteRecord {
   std::uint64_t tag = 0;      ///< what the observer made of it when it was submitted; 0: nothing
   std::uint64_t content = 0;  ///< digest of the bytes where the id alone does not name them; see SimDisk
 
+  static constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
+  /// It is not where it was sent: it was misdirected, or dropped.
   [[nodiscard]] bool misdirected() const noexcept { return offset != intended; }
 };
 

@@ -233,7 +233,6 @@ void SimDisk::submit(FileState& file, Batch& batch, const IoRequest& io, std::si
   if (request.fault != FaultKind::count_) request.detail = fault_detail(request.fault, sectors);
 
   if (write) {
-    const bool nothing_lands = request.fault == FaultKind::no_space || request.fault == FaultKind::transient_error;
     WriteRecord* record = setup_.arena->record();
     record->id = next_record_++;
     record->file = file.number;
@@ -245,23 +244,17 @@ void SimDisk::submit(FileState& file, Batch& batch, const IoRequest& io, std::si
     record->bytes = bytes;
     // Ids of a crash image's writes come again in its siblings, so there the bytes belong to a write's identity.
     if (setup_.depth != 0) record->content = digest({bytes, io.size});
-    if (request.fault == FaultKind::misdirected_write) {
-      // It lands where another write of this size could have gone.
-      const std::uint64_t places = file.length / io.size;
-      if (places > 1 && file.length >= io.offset + io.size) {
-        const std::uint32_t there =
-            setup_.choices->draw(setup_.span, Site::fault_detail, static_cast<std::uint32_t>(places));
-        record->offset = std::uint64_t{there} * io.size + io.offset % io.size;
-        if (record->offset + io.size > file.length) record->offset = io.offset % io.size;
-      }
-      if (!record->misdirected()) request.fault = FaultKind::count_;
-    }
+    if (!send_astray(*record, request.fault, file)) request.fault = FaultKind::count_;
     request.record = record;
     if (setup_.observer != nullptr) setup_.observer->write_submitted(*record);
     trace(EventKind::submit_write, &file, request.number, io.offset, record->tag);
-    if (record->misdirected()) {
+    if (request.fault == FaultKind::dropped_write) {
+      inject(FaultKind::dropped_write, file, io.offset, record->size, 0, record->id, io.offset);
+    } else if (record->misdirected()) {
       inject(FaultKind::misdirected_write, file, record->offset, record->size, 0, record->id, io.offset);
     }
+    const bool nothing_lands = request.fault == FaultKind::no_space || request.fault == FaultKind::transient_error ||
+                               request.fault == FaultKind::dropped_write;
     if (!nothing_lands) {
       file.pending.push_back({.record = record});
       if (record->offset + record->size > file.length)
@@ -324,6 +317,10 @@ void SimDisk::perform_write(Request& request, FaultKind fault, IoStatus& status)
   };
   if (fault == FaultKind::no_space) return refuse(ENOSPC);
   if (fault == FaultKind::transient_error) return refuse(request.detail != 0 ? EAGAIN : EINTR);
+  if (fault == FaultKind::dropped_write) {
+    status = {0, record.size};
+    return;
+  }
 
   --writes_in_flight_;
   ++change_clock_;

@@ -126,6 +126,8 @@ class SimDisk final : public IoBackend {
   faults::FaultKind roll(const faults::RequestKind& kind, FileState& file);
   /// What else there is to decide about a fault that hits a request of `sectors` logical sectors.
   std::uint32_t fault_detail(faults::FaultKind fault, std::uint32_t sectors);
+  /// Where a write that is misdirected or dropped goes. False: it goes where it was sent after all.
+  bool send_astray(WriteRecord& record, faults::FaultKind fault, const FileState& file);
   std::uint32_t inject(faults::FaultKind kind, const FileState& file, std::uint64_t offset, std::uint64_t size,
                        int sys_errno, std::uint64_t record = 0, std::uint64_t intended = 0);
   Time latency(std::uint32_t base_ns);

@@ -29,6 +29,25 @@ std::uint32_t SimDisk::inject(FaultKind kind, const FileState& file, std::uint64
   return index;
 }
 
+bool SimDisk::send_astray(WriteRecord& record, FaultKind fault, const FileState& file) {
+  if (fault != FaultKind::misdirected_write && fault != FaultKind::dropped_write) return true;
+  const std::uint64_t size = record.size;
+  if (record.offset + size > file.length) return false;  // the file's length would tell
+  if (fault == FaultKind::dropped_write) {
+    record.offset = WriteRecord::kNowhere;
+    return true;
+  }
+  // It lands where another write of this size could have gone.
+  const std::uint64_t places = file.length / size;
+  if (places > 1) {
+    const std::uint32_t there =
+        setup_.choices->draw(setup_.span, Site::fault_detail, static_cast<std::uint32_t>(places));
+    record.offset = std::uint64_t{there} * size + record.intended % size;
+    if (record.offset + size > file.length) record.offset = record.intended % size;
+  }
+  return record.misdirected();
+}
+
 FaultKind SimDisk::roll(const RequestKind& kind, FileState& file) {
   if (setup_.plan == nullptr || setup_.plan->honest()) return FaultKind::count_;
   if (!setup_.faulty_path.empty() && file.path != setup_.faulty_path) return FaultKind::count_;

@@ -255,6 +255,32 @@ TEST_F(SimDiskFaultsTest, AMisdirectedWriteLandsElsewhere) {
   EXPECT_EQ(world.durable(32), "aaaaaaaaaaaaaaaaaaaaaaaammmmmmmm") << "and it is as durable as any";
 }
 
+TEST_F(SimDiskFaultsTest, ADroppedWriteNeverHappened) {
+  DiskWorld world(choices);
+  auto file = world.create_durable(32, 'a');
+  break_down(world, {.dropped_write = 65'536}, {kHit});
+  const IoStatus status = world.write(*file, 8, 8, 'm');
+  EXPECT_EQ(status.error, 0) << "nobody is told";
+  EXPECT_EQ(status.bytes, kBlockBytes);
+  expect_one(world, FaultKind::dropped_write, 0);
+  EXPECT_EQ(world.ledger.faults()[0].offset, 8 * kSectorBytes);
+  EXPECT_TRUE(world.submitted.back()->misdirected()) << "it is not where it was sent";
+  EXPECT_EQ(world.seen(32), std::string(32, 'a'));
+  EXPECT_TRUE(world.disk.files()[0]->pending.empty());
+  world.plan = {};
+  EXPECT_EQ(file->sync(), 0);
+  EXPECT_EQ(world.durable(32), std::string(32, 'a'));
+}
+
+TEST_F(SimDiskFaultsTest, AWriteThatExtendsTheFileIsNotDropped) {
+  DiskWorld world(choices);
+  auto file = world.create_durable(8, 'a');
+  break_down(world, {.dropped_write = 65'536}, {kHit});
+  EXPECT_EQ(world.write(*file, 8, 8, 'm').error, 0);
+  EXPECT_TRUE(world.ledger.empty());
+  EXPECT_EQ(world.seen(16), "aaaaaaaammmmmmmm");
+}
+
 TEST_F(SimDiskFaultsTest, AWriteIsNotMisdirectedToItsOwnPlaceOrOutOfTheFile) {
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
     PrngChoices random(seed);

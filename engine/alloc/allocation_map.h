@@ -124,7 +124,7 @@ class AllocationMap {
   /// Holds the map's turn for a scope. Waits for it in line.
   class Turn {
    public:
-    explicit Turn(AllocationMap& map) noexcept : map_(map), token_(map.turn_.take(sync::kSpinsBeforePark)) {}
+    explicit Turn(AllocationMap& map) noexcept : map_(map), token_(map.turn_.take(sync::kPausesBeforePark)) {}
     ~Turn() { map_.turn_.give(token_); }
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
-// The decision table of redo: what a record does to the page that recovery finds. Installed nowhere; recovery.h is the
-// manual.
+// The decision table of redo: what a record does to the page that recovery finds. recovery.h is the manual.
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "engine/log.h"
 #include "engine/types.h"
@@ -33,34 +31,19 @@ enum class Decision : std::uint8_t {
   wait,          ///< the page stays invalid; a later image heals it, or else it is reported
 };
 
-inline constexpr std::size_t kStandings = 5;
-
-/// One row a case: of an image, and of a change.
+/// One row a case: what an image does, and what a change does.
 struct DecisionRow {
   Standing standing;
   Decision image;
   Decision change;
 };
-inline constexpr std::array<DecisionRow, kStandings> kDecisions = {{
-    {Standing::reached, Decision::skip, Decision::skip},
-    {Standing::at_previous, Decision::install, Decision::apply},
-    {Standing::below_previous, Decision::install, Decision::lost_write},
-    {Standing::between, Decision::install, Decision::broken_chain},
-    {Standing::invalid, Decision::install, Decision::wait},
-}};
+/// The rows, in the order of Standing.
+[[nodiscard]] std::span<const DecisionRow> decisions() noexcept;
 
-/// How a page of LSN `page` (none: invalid) stands to `record`.
-[[nodiscard]] constexpr Standing standing_of(std::optional<Lsn> page, Lsn previous, Lsn lsn) noexcept {
-  if (!page) return Standing::invalid;
-  if (*page >= lsn) return Standing::reached;
-  if (*page == previous) return Standing::at_previous;
-  return *page < previous ? Standing::below_previous : Standing::between;
-}
+/// How a page of LSN `page` (none: invalid) stands to a record of LSN `lsn`.
+[[nodiscard]] Standing standing_of(std::optional<Lsn> page, Lsn previous, Lsn lsn) noexcept;
 
 /// The table's answer for a record of `kind`, which is image or change.
-[[nodiscard]] constexpr Decision decide(RedoKind kind, Standing standing) noexcept {
-  const DecisionRow& row = kDecisions[static_cast<std::size_t>(standing)];
-  return kind == RedoKind::image ? row.image : row.change;
-}
+[[nodiscard]] Decision decide(RedoKind kind, Standing standing) noexcept;
 
 }  // namespace pagedb::detail

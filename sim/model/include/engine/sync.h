@@ -135,6 +135,7 @@ class Atomic {
 
 /// Parks at once: spinning first would only multiply the schedules.
 inline constexpr unsigned kSpinsBeforePark = 0;
+inline constexpr unsigned kPausesBeforePark = 0;
 
 /// A lock for a few instructions. A task that finds it held is blocked until it is free.
 class SpinLock {
