@@ -56,8 +56,9 @@ class RedoSource {
  public:
   virtual ~RedoSource() = default;
 
-  /// The next record in the order of LSNs, or nothing at the log's end. Its body stays as it is until the next call. An
-  /// error ends the recovery, and is its result.
+  /// The next record in the order of LSNs, or nothing at the log's end. Its body stays as it is until the next call,
+  /// and is copied: whoever sees it later finds it at no particular alignment. An error ends the recovery, and is its
+  /// result.
   [[nodiscard]] virtual Result<std::optional<RedoRecord>> next() noexcept = 0;
 };
 

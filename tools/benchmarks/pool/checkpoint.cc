@@ -11,8 +11,8 @@
 
 #include "engine/aligned_buffer.h"
 #include "engine/buffer_pool.h"
+#include "tools/benchmarks/disk_file.h"
 #include "tools/benchmarks/measure.h"
-#include "tools/benchmarks/pool/disk_file.h"
 #include "tools/benchmarks/pool/peers.h"
 #include "tools/benchmarks/pool/rows.h"
 

@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "engine/buffer_pool.h"
+#include "tools/benchmarks/disk_file.h"
 #include "tools/benchmarks/measure.h"
-#include "tools/benchmarks/pool/disk_file.h"
 #include "tools/benchmarks/pool/rows.h"
 
 namespace pagedb::bench {

@@ -17,7 +17,7 @@ namespace pagedb::bench {
 /// See the head of this file.
 class DiskFile {
  public:
-  /// Makes `directory`/pool_bench.pages of `pages` pages of 4 KiB, every one written, at depth `queue_depth` from then
+  /// Makes `directory`/bench.pages of `pages` pages of 4 KiB, every one written, at depth `queue_depth` from then
   /// on. On failure says why on stderr, and `good` is false.
   DiskFile(const std::string& directory, std::uint64_t pages, unsigned queue_depth);
   ~DiskFile();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-#include "tools/benchmarks/pool/disk_file.h"
+#include "tools/benchmarks/disk_file.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -10,7 +10,7 @@
 namespace pagedb::bench {
 
 DiskFile::DiskFile(const std::string& directory, std::uint64_t pages, unsigned queue_depth)
-    : path_(directory + "/pool_bench.pages") {
+    : path_(directory + "/bench.pages") {
   if (!make(pages, queue_depth)) file_.reset();
 }
 
@@ -23,13 +23,13 @@ DiskFile::~DiskFile() {
 bool DiskFile::make(std::uint64_t pages, unsigned queue_depth) {
   constexpr std::size_t kBatch = 1024;
   const auto says = [this](const PageError& error) {
-    std::fprintf(stderr, "pool_bench: %s: %s\n", path_.c_str(), error.message().c_str());
+    std::fprintf(stderr, "%s: %s\n", path_.c_str(), error.message().c_str());
     return false;
   };
   std::remove(path_.c_str());
   auto backend = UringIo::make({.queue_depth = queue_depth});
   if (!backend) {
-    std::fprintf(stderr, "pool_bench: no io_uring: %s\n", std::strerror(backend.error()));
+    std::fprintf(stderr, "no io_uring: %s\n", std::strerror(backend.error()));
     return false;
   }
   backend_ = std::move(*backend);
