@@ -9,7 +9,6 @@
 #include <set>
 
 #include "engine/recovery_test.h"
-#include "engine/redo/decision.h"
 
 namespace pagedb {
 namespace {
@@ -190,11 +189,6 @@ TEST_F(RecoveryTest, every_read_error_about_a_page_is_an_invalid_page_and_no_oth
   }
 }
 
-TEST(Decision, the_table_stands_in_the_order_of_its_index) {
-  for (std::size_t i = 0; i < detail::decisions().size(); ++i)
-    EXPECT_EQ(static_cast<std::size_t>(detail::decisions()[i].standing), i);
-}
-
 // ---- records that make no sense
 
 TEST_F(RecoveryTest, what_the_change_function_refuses_stays_as_it_was_found) {
@@ -218,6 +212,20 @@ TEST_F(RecoveryTest, an_image_heals_a_refused_change) {
   EXPECT_TRUE(report.complete());
   EXPECT_EQ(report.restored_from_image, 1u);
   EXPECT_EQ(store_.durable(1), 9u);
+}
+
+TEST_F(RecoveryTest, an_image_that_is_not_written_heals_nothing) {
+  put_page(store_, 10, 5, 100);
+  spoil(10);
+  log_.change(10, 6, 5, 1);
+  for (std::uint64_t page = 100; page < 200; ++page) log_.image(page, page, 0, page);  // more than a gathering holds
+  log_.image(10, 300, 6, 1);
+  log_.add(RedoKind::change, 10, 301, 300, {std::byte{1}});
+  const auto report = ok({.redo_memory = 0});
+  ASSERT_EQ(report.unrecoverable.size(), 1u);
+  EXPECT_EQ(report.unrecoverable[0].why, RedoDamage::invalid) << "as it stands on disk, and the first reason";
+  EXPECT_EQ(report.restored_from_image, 0u);
+  EXPECT_EQ(store_.writes_of(10), 0);
 }
 
 TEST_F(RecoveryTest, an_image_of_another_size_is_refused) {

@@ -9,7 +9,13 @@
 namespace pagedb::detail {
 namespace {
 
-constexpr std::array<DecisionRow, 5> kDecisions = {{
+/// One row a case: what an image does, and what a change does.
+struct Row {
+  Standing standing;
+  Decision image;
+  Decision change;
+};
+constexpr std::array<Row, 5> kDecisions = {{
     {Standing::reached, Decision::skip, Decision::skip},
     {Standing::at_previous, Decision::install, Decision::apply},
     {Standing::below_previous, Decision::install, Decision::lost_write},
@@ -17,9 +23,15 @@ constexpr std::array<DecisionRow, 5> kDecisions = {{
     {Standing::invalid, Decision::install, Decision::wait},
 }};
 
-}  // namespace
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < kDecisions.size(); ++i) {
+    if (static_cast<std::size_t>(kDecisions[i].standing) != i) return false;
+  }
+  return true;
+}
+static_assert(in_order(), "a row is found by its Standing");
 
-std::span<const DecisionRow> decisions() noexcept { return kDecisions; }
+}  // namespace
 
 Standing standing_of(std::optional<Lsn> page, Lsn previous, Lsn lsn) noexcept {
   if (!page) return Standing::invalid;
@@ -29,7 +41,7 @@ Standing standing_of(std::optional<Lsn> page, Lsn previous, Lsn lsn) noexcept {
 }
 
 Decision decide(RedoKind kind, Standing standing) noexcept {
-  const DecisionRow& row = kDecisions[static_cast<std::size_t>(standing)];
+  const Row& row = kDecisions[static_cast<std::size_t>(standing)];
   return kind == RedoKind::image ? row.image : row.change;
 }
 

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 
 #include "engine/log.h"
 #include "engine/types.h"
@@ -30,15 +29,6 @@ enum class Decision : std::uint8_t {
   broken_chain,  ///< the same, with the log to blame
   wait,          ///< the page stays invalid; a later image heals it, or else it is reported
 };
-
-/// One row a case: what an image does, and what a change does.
-struct DecisionRow {
-  Standing standing;
-  Decision image;
-  Decision change;
-};
-/// The rows, in the order of Standing.
-[[nodiscard]] std::span<const DecisionRow> decisions() noexcept;
 
 /// How a page of LSN `page` (none: invalid) stands to a record of LSN `lsn`.
 [[nodiscard]] Standing standing_of(std::optional<Lsn> page, Lsn previous, Lsn lsn) noexcept;

@@ -171,7 +171,7 @@ bool PageRedo::redo_group(Group& group, PageIo& io) noexcept {
         if (const auto applied = apply_(gathered.record(), io.page); !applied) {
           group.damaged(RedoDamage::refused, applied.error().code, lsn, gathered.lsn);
           spoilt = true;
-          changed = false;
+          changed = restored = page.healed = false;  // an image before it goes with the rest
           continue;
         }
         ++done_.changes_applied;
