@@ -9,7 +9,6 @@
 #include <new>
 #include <utility>
 
-#include "engine/check.h"
 #include "engine/redo/damage_list.h"
 #include "engine/redo/gathering.h"
 #include "engine/redo/page_redo.h"

@@ -7,7 +7,7 @@
 //
 // What it does. Records are gathered, up to `redo_memory` bytes of them, sorted by page and LSN, and redone page by
 // page: each page is read and written once a gathering, many at a time, by several tasks. What a record does to a page
-// follows from the page's LSN alone (the table in engine/redo/decision.h):
+// follows from the page's LSN alone (the table in engine/redo/decision.cc):
 //
 //   the page             an image             a change
 //   has the LSN          skip                 skip               redo is idempotent
@@ -24,8 +24,8 @@
 //
 // Idempotent: a recovery that is cut off anywhere is begun again from the same log, with the same pages in the end.
 //
-// Memory: redo_memory, a mebibyte of pages (or 8 of them) a task, and 32 bytes for each page in the report. It does not
-// grow with the log.
+// Memory: redo_memory, a mebibyte of pages (or 8 of them) a task, and two lists of 32 bytes for each page in the
+// report, which may not outgrow redo_memory. It does not grow with the log.
 //
 // Source: redo by page LSN is the redo pass of ARIES (Mohan et al., TODS 17:1, 1992), without undo, which is the
 // caller's; the previous LSN in the record is how it notices a page that went back in time.
@@ -114,7 +114,7 @@ inline constexpr std::size_t kRedoMemoryMin = std::size_t{1} << 16;  ///< the le
 /// and each page is either up to it or in the report. An error: nothing is known to be durable, and it may be called
 /// again, with the log from its beginning, once what it complains of is mended (after `poisoned`: on a store opened
 /// anew). Errors: those of the source; of reading and writing pages, unless they are about one page's bytes; of redoing
-/// allocations; of the sync; out_of_memory.
+/// allocations; of the sync; out_of_memory, also for a record or a report that is larger than redo_memory.
 [[nodiscard]] Result<RecoveryReport> recover(Scheduler& scheduler, PageStore& store, RedoSource& source,
                                              RedoApply apply, const RecoveryOptions& options = {}) noexcept;
 

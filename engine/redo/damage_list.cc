@@ -25,9 +25,9 @@ bool DamageList::take(std::span<const GatheredRecord> records, std::size_t bytes
         merged_.push_back(
             {.page = page.page, .why = page.why, .error = page.error, .found = page.found, .needed = page.needed});
       }
-      if (merged_.size() * sizeof(DamagedPage) > bytes_max) return false;
     }
     merged_.insert(merged_.end(), known, pages_.end());
+    if (merged_.size() * sizeof(DamagedPage) > bytes_max) return false;
     std::swap(pages_, merged_);
     return true;
   } catch (const std::bad_alloc&) {
