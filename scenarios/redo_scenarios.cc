@@ -75,9 +75,6 @@ const Plot kLostWrite{
 RunResult run_redo_full_images(const RunRequest& request, const Engine& engine) {
   return run_plot(request, kFullImages, engine);
 }
-RunResult run_redo_lost_write(const RunRequest& request, const Engine& engine) {
-  return run_plot(request, kLostWrite, engine);
-}
 
 const Scenario& redo_full_images() {
   static const RedoScenario scenario(kFullImages);

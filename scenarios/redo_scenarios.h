@@ -12,8 +12,7 @@ namespace pagedb::scenarios {
 [[nodiscard]] const Scenario& redo_crash();
 [[nodiscard]] const Scenario& redo_lost_write();
 
-/// The scenarios on any engine: for tests with wrong ones.
+/// A scenario on any engine: for tests with wrong ones.
 [[nodiscard]] RunResult run_redo_full_images(const RunRequest& request, const Engine& engine);
-[[nodiscard]] RunResult run_redo_lost_write(const RunRequest& request, const Engine& engine);
 
 }  // namespace pagedb::scenarios

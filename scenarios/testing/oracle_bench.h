@@ -12,6 +12,7 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "scenarios/oracle.h"
@@ -54,6 +55,17 @@ struct Bench {
     Page page = intend(index);
     page.record = &submit(record(target, page.bytes, offset(index)));
     return page;
+  }
+  /// Two durable versions of page 0, of which the device put the second somewhere else.
+  std::pair<Page, Page> one_and_astray() {
+    const Page one = write(0);
+    acknowledge(one);
+    sync();
+    land(one);
+    const Page two = misdirect(0, 2 * kPage);
+    acknowledge(two);
+    sync();
+    return {one, two};
   }
   void acknowledge(const Page& page) { oracle.returned(page.lsn, true); }
   void sync() { oracle.sync_succeeded(oracle.sync_begins()); }
